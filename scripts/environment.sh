@@ -1,0 +1,37 @@
+# Sourced by the other scripts: changes into the checkout and keeps its virtual environment, .venv, up to date.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() {
+    printf '%s: %s\n' "$(basename "$0")" "$1" >&2
+    exit 1
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+    fail "Expected Python 3.11 or newer, got $(python3 --version 2>&1 || true). Install one, or name it in PYTHON."
+}
+
+# prepare [EXTRA,...]: installs the project with these extras, unless that was done since pyproject.toml last changed.
+prepare() {
+    local python extras=${1:-} stamp wanted
+    if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+        python=$(find_python)
+        rm -rf .venv
+        "$python" -m venv .venv || fail "Expected a virtual environment. On Debian: apt-get install python3-venv"
+    fi
+    stamp=.venv/installed-${extras:-plain}
+    # The path counts, too: an editable installation points to it.
+    wanted="$(cksum < pyproject.toml) $PWD"
+    if [[ ! -f $stamp || $(< "$stamp") != "$wanted" ]]; then
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" ||
+            fail "Expected pip to install the project; see above."
+        printf '%s\n' "$wanted" > "$stamp"
+    fi
+}

@@ -1,0 +1,75 @@
+"""The examples for deployment keep to what the server has."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from presence_server.settings import VARIABLES, load
+from tests.support.worker import ROOT
+
+DEPLOY = ROOT / "deploy"
+HAPROXY = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin") or "haproxy"
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    composed: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return dict(composed["services"])
+
+
+def test_the_balancers_configuration_is_valid_with_addresses_of_ones_own() -> None:
+    addresses = {
+        "BALANCER_BIND": "127.0.0.1:18000",
+        "BALANCER_WORKER_1": "127.0.0.1:18001",
+        "BALANCER_WORKER_2": "127.0.0.1:18002",
+    }
+    command = [HAPROXY, "-c", "-f", str(DEPLOY / "haproxy.cfg")]
+    done = subprocess.run(command, env=os.environ | addresses, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+
+
+def test_compose_mounts_the_balancers_configuration_and_names_its_workers(services: dict[str, Any]) -> None:
+    (volume,) = services["balancer"]["volumes"]
+    assert (ROOT / volume.split(":")[0]).samefile(DEPLOY / "haproxy.cfg")
+    named = re.findall(r"presetenv BALANCER_WORKER_\d (\w+):8000", (DEPLOY / "haproxy.cfg").read_text())
+    assert named == [name for name in services if name.startswith("worker")]
+    (published,) = services["balancer"]["ports"]
+    assert f"presetenv BALANCER_BIND :{published.rpartition(':')[2]}\n" in (DEPLOY / "haproxy.cfg").read_text()
+
+
+def test_compose_gives_the_workers_settings_that_are_valid(services: dict[str, Any]) -> None:
+    given = {name: re.sub(r"\$\{.*\}", "", text) for name, text in services["worker1"]["environment"].items()}
+    assert given.keys() <= {variable.name for variable in VARIABLES}
+    settings = load(given | {"PRESENCE_JWT_SECRET": "0123456789abcdef"}, {}, key_required=True)
+    assert settings.redis_url == "redis://valkey:6379/0"
+    assert settings.trusted_proxies == ("172.30.171.0/24",)
+    assert services["worker2"] == services["worker1"]
+
+
+def test_compose_waits_longer_than_a_drain(services: dict[str, Any]) -> None:
+    grace_s = int(services["worker1"]["stop_grace_period"].removesuffix("s"))
+    assert grace_s > load({}, {}).drain_timeout_s
+
+
+def test_systemd_waits_longer_than_a_drain_and_ends_the_server_alone() -> None:
+    unit = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "presence-server.service").read_text(), re.MULTILINE))
+    assert int(unit["TimeoutStopSec"]) > load({}, {}).drain_timeout_s
+    assert unit["KillMode"] == "mixed"
+    assert unit["ExecStart"].endswith("presence-server serve")
+
+
+def test_the_image_copies_files_that_exist_and_are_not_ignored() -> None:
+    (copied,) = re.findall(r"^COPY (.*) \./$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    let_pass = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    for name in (*copied.split(), "presence_server"):
+        assert Path(ROOT, name).exists(), name
+        assert f"!{name}" in let_pass
