@@ -1,0 +1,164 @@
+"""One connection as a state machine without I/O: what arrives goes in, what is to be done comes out.
+
+            ┌──────────┐ hello   ┌─────────┐ joined ┌──────┐
+   opened ─►│ EXPECTED │────────►│ JOINING │───────►│ OPEN │   close, from anywhere ─► CLOSED
+            └──────────┘         └─────────┘        └──────┘
+
+`receive` checks size, rate, form and order, and returns the command that the shell carries out.
+What is wrong comes out as an error: with a close code it ends the connection, without one it is answered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+from typing import Any, Final
+
+from presence_server import errors
+from presence_server.core import messages
+from presence_server.core.messages import Command, Hello, SetStatus, Watch
+
+RATE_PER_S: Final = 10.0
+BURST: Final = 50.0
+MAX_DROPPED_PER_MINUTE: Final = 100
+HELLO_TIMEOUT_S: Final = 5.0
+
+
+class State(IntEnum):
+    EXPECTED = 0
+    JOINING = 1
+    OPEN = 2
+    CLOSED = 3
+
+
+class RateLimit:
+    """A token bucket of 10 messages a second with bursts of 50, which remembers what it dropped (section 5).
+
+    Made only for a connection that sends faster than one message a tenth of a second, so that quiet ones, which are
+    nearly all, carry no state for it. Such a one has just spent a token of a full bucket, at `spent_s`.
+    """
+
+    __slots__ = ("_dropped_s", "_seen_s", "_tokens")
+
+    def __init__(self, spent_s: float) -> None:
+        self._tokens = BURST - 1.0
+        self._seen_s = spent_s
+        self._dropped_s: deque[float] = deque(maxlen=MAX_DROPPED_PER_MINUTE)
+
+    def spend(self, now_s: float) -> None:
+        """Take one token.
+
+        Raises:
+            errors.RateLimited: none is left; `retry_ms` says when one will be.
+            RateBroken: that was the hundredth within a minute.
+        """
+        self._tokens = min(BURST, self._tokens + (now_s - self._seen_s) * RATE_PER_S)
+        self._seen_s = now_s
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return
+        self._dropped_s.append(now_s)
+        if len(self._dropped_s) == MAX_DROPPED_PER_MINUTE and now_s - self._dropped_s[0] < 60.0:
+            raise RateBroken
+        retry_ms = int((1.0 - self._tokens) / RATE_PER_S * 1000) + 1
+        raise errors.RateLimited(f"Expected at most {RATE_PER_S:.0f} messages a second, got more", retry_ms)
+
+    def is_full(self, now_s: float) -> bool:
+        """Whether the bucket has nothing to remember any more."""
+        if self._dropped_s and now_s - self._dropped_s[-1] < 60.0:
+            return False
+        return self._tokens + (now_s - self._seen_s) * RATE_PER_S >= BURST
+
+
+class RateBroken(errors.PresenceError):
+    """The limit kept being broken: the connection ends."""
+
+    code = "rate_limited"
+    close_code = 4005
+
+    def __init__(self) -> None:
+        super().__init__(f"Expected fewer than {MAX_DROPPED_PER_MINUTE} messages a minute over the limit")
+
+
+class ConnectionCore:
+    """The protocol's side of one connection.
+
+    Attributes:
+        state: where in the life of the connection it is.
+        teams: the teams it is in; empty before `opened`.
+    """
+
+    __slots__ = ("_heard_s", "_rate", "state", "teams")
+
+    def __init__(self, now_s: float) -> None:
+        self.state = State.EXPECTED
+        self.teams: tuple[str, ...] = ()
+        self._heard_s = now_s - 1.0
+        self._rate: RateLimit | None = None
+
+    def receive(self, data: bytes | str, now_s: float) -> Command:
+        """Check one text frame's payload and return what it asks for.
+
+        Args:
+            data: the payload.
+            now_s: a monotonic clock, seconds.
+
+        Raises:
+            errors.PresenceError: with a close code, the connection ends; without, the message is answered with it
+                (`Rejected` carries the message's id).
+        """
+        limit = messages.MAX_HELLO_BYTES if self.state is State.EXPECTED else messages.MAX_MESSAGE_BYTES
+        if len(data) > limit:
+            raise errors.TooLarge(f"Expected at most {limit} bytes, got {len(data)}")
+        message = messages.decode(data)
+        try:
+            self._spend(now_s)
+            command = messages.parse(message)
+            self._check(command)
+        except RateBroken:
+            raise
+        except errors.PresenceError as exc:
+            raise Rejected(exc, messages.message_id(message)) from None
+        if type(command) is Hello:
+            self.state = State.JOINING
+        return command
+
+    def opened(self, teams: tuple[str, ...]) -> None:
+        """The hello was carried out: the connection is in these teams."""
+        self.teams = teams
+        if self.state is not State.CLOSED:
+            self.state = State.OPEN
+
+    def closed(self) -> None:
+        """The connection has ended, whoever ended it."""
+        self.state = State.CLOSED
+
+    def _spend(self, now_s: float) -> None:
+        heard_s, self._heard_s = self._heard_s, now_s
+        if self._rate is None:
+            if now_s - heard_s >= 1.0 / RATE_PER_S:
+                return
+            self._rate = RateLimit(heard_s)
+        elif self._rate.is_full(now_s):
+            self._rate = None
+            return
+        self._rate.spend(now_s)
+
+    def _check(self, command: Command) -> None:
+        if type(command) is Hello:
+            if self.state is not State.EXPECTED:
+                raise errors.BadMessage("Expected 'hello' once, got another")
+            return
+        if self.state is State.EXPECTED:
+            raise errors.BadMessage("Expected 'hello' first, got something else")
+        if isinstance(command, (SetStatus, Watch)) and command.team is not None and command.team not in self.teams:
+            raise errors.NotAMember(f"Expected a team of this connection, got '{command.team}'")
+
+
+class Rejected(Exception):
+    """A message that is well-formed JSON and yet refused: the error to answer with, and the id to put on it."""
+
+    def __init__(self, error: errors.PresenceError, identity: Any) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.identity = identity

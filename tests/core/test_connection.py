@@ -1,0 +1,207 @@
+"""One connection as a state machine: size, rate, form and order, each told as section 5 says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presence_server import errors
+from presence_server.core import messages
+from presence_server.core.connection import ConnectionCore, RateBroken, Rejected, State
+from presence_server.core.messages import Command, Heartbeat, Hello, Logout, Renew, SetStatus, Watch
+from tests.core.wire import JSON, MESSAGES
+
+HELLO = {"type": "hello", "token": "jwt"}
+LATER = [
+    {"type": "heartbeat", "idle_ms": 0},
+    {"type": "set_status", "status": "busy"},
+    {"type": "set_status", "status": "busy", "team": "acme"},
+    {"type": "watch", "team": "acme", "users": "all"},
+    {"type": "renew", "token": "jwt"},
+    {"type": "logout"},
+]
+
+
+class Clocked(ConnectionCore):
+    """A connection whose clock moves on by a second with every message, unless told."""
+
+    def __init__(self) -> None:
+        super().__init__(1000.0)
+        self.now_s = 1000.0
+
+    def hear(self, message: Any, after_s: float = 1.0) -> Command:
+        self.now_s += after_s
+        return self.receive(orjson.dumps(message), self.now_s)
+
+    def refuses(self, message: Any) -> Rejected:
+        with pytest.raises(Rejected) as refusal:
+            self.hear(message)
+        return refusal.value
+
+
+def opened(*teams: str) -> Clocked:
+    connection = Clocked()
+    connection.hear(HELLO)
+    connection.opened(teams)
+    return connection
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def test_hello_comes_first_then_the_teams_then_the_end() -> None:
+    connection = Clocked()
+    assert (connection.state, connection.teams) == (State.EXPECTED, ())
+    assert connection.hear(HELLO) == Hello("jwt", 0, {}, {}, None)
+    states = [connection.state]
+    connection.opened(("acme", "b"))
+    assert connection.teams == ("acme", "b")
+    states.append(connection.state)
+    connection.closed()
+    states.append(connection.state)
+    assert states == [State.JOINING, State.OPEN, State.CLOSED]
+
+
+@pytest.mark.parametrize("message", LATER)
+def test_nothing_else_comes_first(message: dict[str, Any]) -> None:
+    connection = Clocked()
+    refusal = connection.refuses(message | {"id": 7})
+    assert type(refusal.error) is errors.BadMessage
+    assert str(refusal) == "Expected 'hello' first, got something else"
+    assert refusal.identity == 7
+    assert connection.state is State.EXPECTED
+    assert isinstance(connection.hear(HELLO), Hello)
+
+
+def test_hello_comes_once() -> None:
+    connection = Clocked()
+    connection.hear(HELLO)
+    for _ in range(2):
+        assert str(connection.refuses(HELLO)) == "Expected 'hello' once, got another"
+        connection.opened(("acme",))
+
+
+def test_a_hello_that_was_wrong_may_be_put_right() -> None:
+    connection = Clocked()
+    assert type(connection.refuses({"type": "hello"}).error) is errors.BadMessage
+    assert isinstance(connection.hear(HELLO), Hello)
+
+
+@pytest.mark.parametrize("message", LATER)
+def test_an_open_connection_takes_all_the_others(message: dict[str, Any]) -> None:
+    assert opened("acme").hear(message) == messages.parse(message)
+
+
+def test_a_connection_that_ended_while_it_came_in_stays_ended() -> None:
+    connection = Clocked()
+    connection.hear(HELLO)
+    connection.closed()
+    connection.opened(("acme",))
+    assert connection.state is State.CLOSED
+
+
+@pytest.mark.parametrize("command", [{"type": "set_status", "status": "busy"}, {"type": "watch", "users": "all"}])
+def test_a_team_it_is_not_in_is_refused(command: dict[str, Any]) -> None:
+    connection = opened("acme", "b")
+    refusal = connection.refuses(command | {"team": "c", "id": "x"})
+    assert type(refusal.error) is errors.NotAMember
+    assert (refusal.error.code, refusal.error.close_code, refusal.identity) == ("not_a_member", None, "x")
+    assert str(refusal) == "Expected a team of this connection, got 'c'"
+    assert connection.hear(command | {"team": "b"}) == messages.parse(command | {"team": "b"})
+
+
+def test_what_is_wrong_is_answered_with_the_id() -> None:
+    refusal = opened("acme").refuses({"type": "set_status", "id": 2, "status": "offline"})
+    assert orjson.loads(messages.error(refusal.error, refusal.identity)) == {
+        "type": "error",
+        "id": 2,
+        "code": "status_not_selectable",
+        "message": "Expected 'online' or 'busy', got 'offline'",
+    }
+
+
+# --- size and form ----------------------------------------------------------------------------------------------------
+
+
+def padded(message: dict[str, Any], size: int) -> bytes:
+    data = orjson.dumps(message)
+    return data + b" " * (size - len(data))
+
+
+def test_a_hello_may_have_16_kib() -> None:
+    assert ConnectionCore(0.0).receive(padded(HELLO, 16 * 1024), 0.0) == Hello("jwt", 0, {}, {}, None)
+    with pytest.raises(errors.TooLarge, match=r"^Expected at most 16384 bytes, got 16385$") as refusal:
+        ConnectionCore(0.0).receive(padded(HELLO, 16 * 1024 + 1), 0.0)
+    assert refusal.value.close_code == 4505
+
+
+def test_a_later_message_may_have_64_kib() -> None:
+    connection = opened("acme")
+    assert connection.receive(padded({"type": "logout"}, 64 * 1024), 2000.0) == Logout()
+    with pytest.raises(errors.TooLarge, match=r"^Expected at most 65536 bytes, got 65537$") as refusal:
+        connection.receive(padded({"type": "logout"}, 64 * 1024 + 1), 2001.0)
+    assert refusal.value.close_code == 4505
+
+
+def test_what_is_not_json_closes_and_what_is_no_object_does_not() -> None:
+    connection = opened("acme")
+    with pytest.raises(errors.BadFrame) as refusal:
+        connection.receive(b"hello", 2000.0)
+    assert refusal.value.close_code == 4505
+    with pytest.raises(errors.BadMessage) as answer:
+        connection.receive(b"[]", 2001.0)
+    assert answer.value.close_code is None
+
+
+def assert_can_be_told(error: errors.PresenceError, identity: Any = None) -> None:
+    assert orjson.loads(messages.error(error, identity))["message"] == str(error)
+
+
+@given(st.lists(JSON | MESSAGES, max_size=8), st.sampled_from([State.EXPECTED, State.JOINING, State.OPEN]))
+def test_whatever_arrives_nothing_unexpected_is_raised(sent: list[Any], state: State) -> None:
+    connection = Clocked() if state is State.EXPECTED else opened("acme")
+    connection.state = state
+    for message in sent:
+        try:
+            command = connection.hear(message)
+        except Rejected as exc:
+            assert_can_be_told(exc.error, exc.identity)
+        except errors.PresenceError as exc:
+            assert_can_be_told(exc)
+        else:
+            assert isinstance(command, (Hello, Heartbeat, SetStatus, Watch, Renew, Logout))
+            assert (type(command) is Hello) == (state is State.EXPECTED)
+            state = State.JOINING if state is State.EXPECTED else state
+        assert connection.state is state
+
+
+# --- rate -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_too_much_is_dropped_before_it_is_read() -> None:
+    connection = opened("acme")
+    heartbeat = orjson.dumps({"type": "heartbeat", "idle_ms": 0})
+    for _ in range(50):
+        connection.receive(heartbeat, 2000.0)
+    with pytest.raises(errors.RateLimited) as limited:
+        connection.receive(b"not even JSON", 2000.0)
+    assert limited.value.retry_ms == 101
+    connection.receive(heartbeat, 2000.0 + limited.value.retry_ms / 1000)
+
+
+def test_who_keeps_on_is_closed_with_4005() -> None:
+    connection = opened("acme")
+    heartbeat = orjson.dumps({"type": "heartbeat", "idle_ms": 0})
+    for _ in range(50):
+        connection.receive(heartbeat, 2000.0)
+    for _ in range(99):
+        with pytest.raises(errors.RateLimited):
+            connection.receive(heartbeat, 2000.0)
+    with pytest.raises(RateBroken) as broken:
+        connection.receive(heartbeat, 2000.0)
+    assert (broken.value.code, broken.value.close_code) == ("rate_limited", 4005)
+    assert str(broken.value) == "Expected fewer than 100 messages a minute over the limit"
