@@ -1,0 +1,45 @@
+"""The index of due teams, in a slot of its own: which teams the sweep must look at, and when.
+
+No script may touch the index and a team both, so the index is written first, possibly too early, and the team after it:
+the other order would leave a ghost when the worker dies in between. A score once written stays in force until it has
+come, since sweeps put a team off only when it was due; that is why most writes can be left out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from presence_server.store.link import Command
+
+# How far this worker's idea of Redis's clock may be off when it decides that a score lies in the future still.
+MARGIN_MS: Final = 500
+
+
+class DueIndex:
+    """Remembers what this worker has written to the index, and says when that does not suffice."""
+
+    def __init__(self, key: str) -> None:
+        self._key = f"{key}:teams"
+        self._written: dict[str, int] = {}
+
+    def entry(self, team: str, due_ms: int, now_ms: int) -> Command | None:
+        """The command that makes the index look at `team` by `due_ms`, or None if it will anyway.
+
+        Args:
+            team: the team's id.
+            due_ms: the earliest deadline that the coming script may set, by Redis's clock.
+            now_ms: Redis's clock as far as known.
+        """
+        written = self._written.get(team)
+        if written is not None and now_ms + MARGIN_MS < written <= due_ms:
+            return None
+        self._written[team] = due_ms
+        return ("ZADD", self._key, "LT", due_ms, team)
+
+    def forget(self) -> None:
+        """Redis may have lost what was written."""
+        self._written.clear()
+
+    def forget_past(self, now_ms: int) -> None:
+        """Drop what is of no use any more."""
+        self._written = {team: due_ms for team, due_ms in self._written.items() if due_ms > now_ms}

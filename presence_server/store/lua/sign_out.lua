@@ -1,0 +1,29 @@
+-- End sessions of a user in this team, at once and for good (rule 7, and DELETE of section 6).
+-- input    [user, session or "" for all of them, refuse their return for ms, forced: true or false]
+-- The message carries signed_out = [user, session or ""], on which every worker closes what it holds of it.
+if lost() then
+  return finish_lost()
+end
+if not epoch then
+  begin_epoch(0)
+end
+local user, session = load(input[1]), input[2]
+local till = text(now + input[3])
+for name, lease in pairs(user.leases) do
+  local held = string.match(name, '^[^:]*:(.*)$')
+  if session == '' or held == session or lease.open == 0 then
+    drop_lease(user, name)
+    if session == '' then
+      redis.call('HSET', user_key(user.id), 'out:' .. held, till)
+    end
+  end
+end
+if session ~= '' then
+  redis.call('HSET', user_key(user.id), 'out:' .. session, till)
+end
+if input[4] then
+  user.not_before = math.floor(now / 1000)
+  redis.call('HSET', user_key(user.id), 'not_before', user.not_before)
+end
+settle(user, input[4] and 'forced' or 'signed_out')
+return finish({}, { signed_out = { input[1], session } })

@@ -1,0 +1,179 @@
+"""Requests on their way to Redis: batched by loop turn and team, kept in order, waiting while Redis is out of reach."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final
+
+from presence_server import errors
+from presence_server.store import scripts
+from presence_server.store.scripts import Script
+
+PATIENCE_S: Final = 10.0
+# Sized so that no script keeps Redis from others for more than about two milliseconds.
+BULK: Final = 100
+# Calls in one pipeline: enough to be cheap, few enough that replies are not waited for long.
+PIPELINE: Final = 200
+
+# Under sustained load a pipeline goes every 25 ms; after quiet so many go at once.
+PIPELINES_PER_S: Final = 40.0
+AT_ONCE: Final = 8.0
+
+# Scripts whose input is a list of entries, so that requests can share a call.
+BULK_SCRIPTS: Final = frozenset({scripts.JOIN, scripts.RENEW, scripts.LEAVE})
+
+
+class Request:
+    """Somebody waiting for an operation.
+
+    Attributes:
+        future: gets the result.
+        expires_s: until when to wait while Redis is out of reach, by the loop's clock; None: for as long as it takes.
+    """
+
+    __slots__ = ("expires_s", "future")
+
+    def __init__(self, future: asyncio.Future[Any], expires_s: float | None) -> None:
+        self.future = future
+        self.expires_s = expires_s
+
+
+class Call:
+    """One script call in the making.
+
+    Attributes:
+        inputs: one entry per operation; more than one only for `BULK_SCRIPTS`.
+        waiting: the requests that each entry answers.
+    """
+
+    __slots__ = ("inputs", "key", "script", "team", "waiting")
+
+    def __init__(self, script: Script, team: str, key: Hashable) -> None:
+        self.script = script
+        self.team = team
+        self.key = key
+        self.inputs: list[tuple[Any, ...]] = []
+        self.waiting: list[list[Request]] = []
+
+    def answer(self, results: Iterable[Any]) -> None:
+        """Give each entry's requests their result."""
+        for requests, result in zip(self.waiting, results, strict=True):
+            for request in requests:
+                if not request.future.done():
+                    request.future.set_result(result)
+
+    def fail(self, reason: str) -> None:
+        """Tell everybody who waits that it cannot be done now."""
+        for requests in self.waiting:
+            for request in requests:
+                if not request.future.done():
+                    request.future.set_exception(errors.Unavailable(reason))
+                    # Not everybody looks; whoever does still gets it.
+                    request.future.exception()
+
+    def prune(self, now_s: float) -> None:
+        """Drop the requests that have waited too long or were given up, and entries nobody waits for any more."""
+        for i in reversed(range(len(self.inputs))):
+            still = []
+            for request in self.waiting[i]:
+                if request.expires_s is not None and request.expires_s <= now_s:
+                    if not request.future.done():
+                        reason = f"Expected Redis within reach, got no answer in {PATIENCE_S:.0f} s; try again"
+                        request.future.set_exception(errors.Unavailable(reason))
+                elif not request.future.cancelled():
+                    still.append(request)
+            self.waiting[i] = still
+            if not still:
+                del self.inputs[i], self.waiting[i]
+
+
+class Pace:
+    """Lets pipelines go at once after quiet, and makes them wait for company under load.
+
+    A pipeline wakes both processes up, which costs several times what one more command in it does.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._credit = AT_ONCE
+        self._seen_s = clock()
+
+    async def wait(self, *, full: bool) -> None:
+        """Wait until the next pipeline may go; one that is full may at once."""
+        while True:
+            now_s = self._clock()
+            self._credit = min(AT_ONCE, self._credit + (now_s - self._seen_s) * PIPELINES_PER_S)
+            self._seen_s = now_s
+            if full or self._credit >= 1.0:
+                self._credit = max(0.0, self._credit - 1.0)
+                return
+            await asyncio.sleep((1.0 - self._credit) / PIPELINES_PER_S)
+
+
+class Queue:
+    """Calls in the order they were asked for."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._calls: deque[Call] = deque()
+        self._newest: dict[str, Call] = {}
+        self._superseding: dict[Hashable, Call] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def ask(
+        self, script: Script, team: str, entry: tuple[Any, ...], *, patient: bool = True, key: Hashable = None
+    ) -> asyncio.Future[Any]:
+        """Add an operation and return the future of its result.
+
+        Args:
+            script: which operation.
+            team: on which team.
+            entry: its input.
+            patient: wait for Redis however long it takes, instead of `PATIENCE_S`.
+            key: operations with the same key supersede each other: the newest counts for those before it.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        call = self._newest.get(team)
+        # Only the newest call of a team may grow: a later one of another kind must not be overtaken.
+        if call is None or call.script is not script or script not in BULK_SCRIPTS or len(call.inputs) >= BULK:
+            call = self._newest[team] = Call(script, team, key)
+            self._calls.append(call)
+        call.inputs.append(entry)
+        call.waiting.append([Request(future, None if patient else self._clock() + PATIENCE_S)])
+        if key is not None:
+            earlier = self._superseding.get(key)
+            if earlier is not None and earlier.waiting:
+                call.waiting[0][:0] = earlier.waiting[0]
+                earlier.inputs.clear()
+                earlier.waiting.clear()
+            self._superseding[key] = call
+        return future
+
+    def take(self) -> list[Call]:
+        """Remove and return the calls to send next."""
+        now_s = self._clock()
+        taken: list[Call] = []
+        while self._calls and len(taken) < PIPELINE:
+            call = self._calls.popleft()
+            if self._newest.get(call.team) is call:
+                del self._newest[call.team]
+            if call.key is not None and self._superseding.get(call.key) is call:
+                del self._superseding[call.key]
+            call.prune(now_s)
+            if call.inputs:
+                taken.append(call)
+        return taken
+
+    def give_back(self, calls: Iterable[Call]) -> None:
+        """Put calls that could not be carried out back in front, in order."""
+        self._calls.extendleft(reversed(list(calls)))
+
+    def expire(self) -> None:
+        """Answer what has waited too long with `errors.Unavailable`, and drop it."""
+        now_s = self._clock()
+        for call in self._calls:
+            call.prune(now_s)
