@@ -1,0 +1,99 @@
+"""The pulse of a worker's connections: pings, and ends for what has expired, never spoke, or does not read.
+
+Liveness is the server's ping and not a page's timer: browsers answer pings even in a hidden, throttled tab. Anything
+that arrives after a ping counts as its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from presence_server.core.connection import HELLO_TIMEOUT_S, State
+from presence_server.live.connection import STUCK_S, Connection
+from presence_server.live.wheel import Wheel
+
+# A tick that comes so much late means the process stood still: silence meanwhile was ours.
+STANDSTILL_S: Final = 1.0
+
+
+class Pulse:
+    """Visits all connections of a worker.
+
+    Args:
+        ping_interval_s, ping_timeout_s: how often to ping, and how long to wait for an answer.
+        end: ends a connection: with a close code and a reason, or with code 0 without another word.
+    """
+
+    def __init__(
+        self, ping_interval_s: float, ping_timeout_s: float, end: Callable[[Connection, int, str], None]
+    ) -> None:
+        self._interval_s = ping_interval_s
+        self._timeout_s = ping_timeout_s
+        self._end = end
+        self._wheel: Wheel[Connection] = Wheel(ping_interval_s, time.monotonic())
+        self._pinged: deque[tuple[float, list[Connection]]] = deque()
+        self._blocked: dict[Connection, None] = {}
+
+    def add(self, connection: Connection, now_s: float) -> None:
+        """A connection was made; its hello is due."""
+        self._wheel.add(connection)
+        self._wheel.at(now_s + HELLO_TIMEOUT_S, connection, self._expect_hello)
+
+    def discard(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._wheel.discard(connection)
+        self._blocked.pop(connection, None)
+
+    def opened(self, connection: Connection, now_s: float) -> None:
+        """A connection has a token, which will expire."""
+        if connection.expires_s <= now_s + self._interval_s + STANDSTILL_S:
+            self._wheel.at(connection.expires_s, connection, self._expect_token)
+
+    def blocked(self, connection: Connection) -> None:
+        """A connection takes no more data."""
+        self._blocked[connection] = None
+
+    def unblocked(self, connection: Connection) -> None:
+        """A connection takes data again."""
+        self._blocked.pop(connection, None)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        due_s = time.monotonic()
+        while True:
+            now_s = time.monotonic()
+            if now_s - due_s > STANDSTILL_S:
+                self._pinged = deque((now_s + self._timeout_s, batch) for _, batch in self._pinged)
+            self.beat(now_s)
+            due_s = max(due_s + self._wheel.tick_s, now_s)
+            await asyncio.sleep(due_s - time.monotonic())
+
+    def beat(self, now_s: float) -> None:
+        """Do what is due at this instant of the monotonic clock."""
+        while self._pinged and self._pinged[0][0] <= now_s:
+            for connection in self._pinged.popleft()[1]:
+                if connection.heard_s < connection.pinged_s and connection.state is not State.CLOSED:
+                    self._end(connection, 1011, "keepalive ping timeout")
+        for connection in list(self._blocked):
+            if now_s - connection.blocked_s >= STUCK_S:
+                self._end(connection, 4003, "too slow to read")
+        visited = list(self._wheel.turn(now_s))
+        for connection in visited:
+            connection.pinged_s = now_s
+            connection.socket.ping()
+            if connection.state is State.OPEN:
+                self.opened(connection, now_s)
+        if visited:
+            self._pinged.append((now_s + self._timeout_s, visited))
+
+    def _expect_hello(self, connection: Connection, _now_s: float) -> None:
+        if connection.state is State.EXPECTED:
+            self._end(connection, 4002, "no hello in time")
+
+    def _expect_token(self, connection: Connection, now_s: float) -> None:
+        if connection.state is State.OPEN and connection.expires_s <= now_s:
+            self._end(connection, 4004, "token expired")

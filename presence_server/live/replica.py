@@ -1,0 +1,300 @@
+"""This worker's copy of one team: a roster kept right by the feed, and by reading again whenever it may not be.
+
+Subscribe first, then read, then apply what was published meanwhile. From then on an update either continues the roster
+or reveals that something was missed; replies to this worker's own calls reveal it too, even a lost last message. What
+is applied goes to the listener, in order: the one way by which anybody hears of a change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import orjson
+
+from presence_server.core.roster import NO_MARK, Change, Mark, News, Roster, Update, Verdict
+from presence_server.store.link import OutOfReach, Refused
+from presence_server.store.store import PAGE, Store
+from presence_server.store.types import Page, Reply
+
+# A reply may overtake the message of its own change; only what is still missing after so long was lost.
+OVERTAKEN_S: Final = 0.25
+# Updates kept while reading; more of them than that are read again instead.
+_BUFFERED: Final = 10_000
+# Before reading again what changed its epoch under the reading.
+_AGAIN_S: Final = 0.01
+
+logger: Final = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who is told what happens to a team."""
+
+    def changed(self, news: Sequence[News]) -> None:
+        """These users changed, in this order."""
+
+    def replaced(self) -> None:
+        """The whole roster is another one."""
+
+    def configured(self, idle_timeout_ms: int) -> None:
+        """The team's idle timeout, which may have changed."""
+
+    def signed_out(self, user: str, session: str, version: int) -> None:
+        """A session, or with an empty name every session, of a user ended in this team when it was at `version`."""
+
+
+class Replica:
+    """One team's roster on this worker.
+
+    Args:
+        team: the team's id.
+        store: where it is read from.
+        listener: who is told of changes.
+        on_out_of_reach: is called when a read failed because Redis is out of reach.
+
+    Attributes:
+        roster: what Redis has, as far as known.
+        live: whether the roster is being kept up to date; snapshots may be served from it only then.
+        idle_timeout_ms: the team's idle timeout.
+        resyncs: how often the roster had to be read again because something was missed.
+    """
+
+    def __init__(self, team: str, store: Store, listener: Listener, *, on_out_of_reach: Callable[[str], None]) -> None:
+        self.team = team
+        self.roster = Roster()
+        self.live = False
+        self.idle_timeout_ms = 0
+        self.resyncs = 0
+        self._store = store
+        self._listener = listener
+        self._on_out_of_reach = on_out_of_reach
+        self._buffer: list[Update] = []
+        self._expected = NO_MARK
+        self._waiters: list[tuple[Mark, asyncio.Future[None]]] = []
+        self._reading = asyncio.Lock()
+        self._sync: asyncio.Task[None] | None = None
+        self._check: asyncio.TimerHandle | None = None
+
+    # --- what comes in ----------------------------------------------------------------------------------------------
+
+    def hear(self, raw: bytes) -> None:
+        """Take in a message of the team's channel."""
+        message = orjson.loads(raw)
+        update = _update(message)
+        if "idle_ms" in message:
+            self._configure(message["idle_ms"])
+        if "signed_out" in message:
+            user, session = message["signed_out"]
+            self._listener.signed_out(user, session, update.mark.version)
+        if self.live:
+            self._continue(update)
+        elif len(self._buffer) < _BUFFERED:
+            self._buffer.append(update)
+
+    def _continue(self, update: Update) -> None:
+        verdict = self.roster.judge(update)
+        if verdict is Verdict.NEXT:
+            self._apply(update)
+        elif verdict is not Verdict.KNOWN:
+            logger.info("team %s: %s before version %d, reading again", self.team, verdict.value, update.mark.version)
+            self.resync()
+
+    def observe(self, reply: Reply, known: Mark) -> None:
+        """Compare a reply to one of this worker's calls with what was known when the call was sent."""
+        if not self.live:
+            return
+        mark, mine = reply.mark, self.roster.mark
+        if mark.epoch != mine.epoch and mark.epoch != "":
+            if known.epoch == mine.epoch:
+                self._expect_soon(mark)
+        elif mark.epoch == known.epoch and _forked(mark, known):
+            logger.warning("team %s: Redis has lost changes up to version %d", self.team, known.version)
+            self.resync()
+        elif mark.version > mine.version:
+            self._expect_soon(mark)
+
+    async def caught_up(self, mark: Mark) -> None:
+        """Wait until the roster contains all of a mark that Redis has answered with."""
+        if self.live and (self.roster.mark.epoch == mark.epoch and self.roster.mark.version >= mark.version):
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((mark, waiter))
+        if self.live:
+            self._expect_soon(mark)
+        await waiter
+
+    def pause(self) -> None:
+        """Serve nothing and buffer updates until `read` has been through again."""
+        self.live = False
+        if self._sync is not None:
+            self._sync.cancel()
+            self._sync = None
+
+    def close(self) -> None:
+        """Stop all work; nobody is interested any more."""
+        self.pause()
+        if self._check is not None:
+            self._check.cancel()
+        for _, waiter in self._waiters:
+            waiter.cancel()
+
+    # --- reading again ----------------------------------------------------------------------------------------------
+
+    def resync(self) -> None:
+        """Read again what changed, in the background."""
+        if self._sync is None:
+            self.resyncs += 1
+            self.live = False
+            self._sync = asyncio.create_task(self._resync(), name=f"resync {self.team}")
+
+    async def _resync(self) -> None:
+        try:
+            await self.read()
+        except (OutOfReach, Refused) as exc:
+            self._on_out_of_reach(str(exc))
+        finally:
+            if self._sync is asyncio.current_task():
+                self._sync = None
+
+    async def read(self) -> None:
+        """Bring the roster up to date from Redis, and keep it so from the feed.
+
+        Raises:
+            OutOfReach: Redis is.
+        """
+        async with self._reading:
+            self.live = False
+            while True:
+                if await self._read_once():
+                    break
+                await asyncio.sleep(_AGAIN_S)
+            self.live = True
+        buffered, self._buffer = self._buffer, []
+        for update in buffered:
+            if self.live:
+                self._continue(update)
+        self._release()
+
+    async def restore(self) -> None:
+        """Write the roster back where Redis does not have it (see restore.lua).
+
+        Raises:
+            OutOfReach: Redis is.
+        """
+        if self.roster.mark == NO_MARK:
+            return
+        rows = list(self.roster.items())
+        seen = self.roster.mark.version
+        for at in range(0, max(1, len(rows)), PAGE // 5):
+            await self._store.restore(self.team, rows[at : at + PAGE // 5], seen, self.idle_timeout_ms)
+
+    async def _read_once(self) -> bool:
+        mine = self.roster.mark
+        page = await self._store.changes(self.team, mine.version)
+        if page.mark.epoch == "":
+            if mine == NO_MARK:
+                self._configure(page.idle_timeout_ms)
+                return True
+            await self.restore()
+            return False
+        if page.mark.epoch != mine.epoch:
+            if mine != NO_MARK:
+                # Another history: whom Redis has lost is put back before anybody is shown the new one.
+                await self.restore()
+            return await self._read_all()
+        if _forked(page.mark, mine):
+            await self._store.new_epoch(self.team, mine.epoch, mine.version)
+            return False
+        if page.floor > mine.version:
+            return await self._read_all()
+        while True:
+            self._take(page.changes, _upto(page))
+            if not page.more:
+                self._configure(page.idle_timeout_ms)
+                return True
+            page = await self._store.changes(self.team, self.roster.mark.version)
+            if page.mark.epoch != mine.epoch:
+                return False
+
+    async def _read_all(self) -> bool:
+        changes: dict[str, Change] = {}
+        page = await self._store.changes(self.team, 0)
+        first = page.mark.epoch
+        while True:
+            for change in page.changes:
+                changes.pop(change.user, None)
+                changes[change.user] = change
+            if page.mark.epoch != first:
+                return False
+            if not page.more:
+                break
+            page = await self._store.changes(self.team, page.changes[-1].version)
+        self.roster.replace(changes.values(), page.mark, page.floor)
+        self._listener.replaced()
+        self._configure(page.idle_timeout_ms)
+        return True
+
+    # --- passing on -------------------------------------------------------------------------------------------------
+
+    def _apply(self, update: Update) -> None:
+        self._take(update.changes, update.mark)
+        self._release()
+
+    def _take(self, changes: Sequence[Change], mark: Mark) -> None:
+        news = self.roster.apply(changes, mark)
+        if news:
+            self._listener.changed(news)
+
+    def _configure(self, idle_timeout_ms: int) -> None:
+        if idle_timeout_ms != self.idle_timeout_ms:
+            self.idle_timeout_ms = idle_timeout_ms
+            self._listener.configured(idle_timeout_ms)
+
+    def _release(self) -> None:
+        if not self._waiters:
+            return
+        mark = self.roster.mark
+        still = []
+        for wanted, waiter in self._waiters:
+            # Another epoch than the one waited for is newer: it was read after the answer that named the old one.
+            if wanted.epoch == mark.epoch and wanted.version > mark.version:
+                still.append((wanted, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+        self._waiters = still
+        if still:
+            self._expect_soon(still[-1][0])
+
+    def _expect_soon(self, mark: Mark) -> None:
+        self._expected = mark
+        if self._check is None:
+            self._check = asyncio.get_running_loop().call_later(OVERTAKEN_S, self._check_expected)
+
+    def _check_expected(self) -> None:
+        self._check = None
+        mine, expected = self.roster.mark, self._expected
+        if self.live and (mine.epoch != expected.epoch or mine.version < expected.version or self._waiters):
+            logger.info("team %s: version %d did not come by the feed, reading it", self.team, expected.version)
+            self.resync()
+
+
+def _forked(theirs: Mark, mine: Mark) -> bool:
+    """Whether Redis, in the same epoch, has not got what was seen: an older version, or another change under it."""
+    return theirs.version < mine.version or (theirs.version == mine.version and mine.tip not in ("", theirs.tip))
+
+
+def _update(message: dict[str, Any]) -> Update:
+    return Update(
+        Mark(message["epoch"], message["version"], message["tip"]),
+        message["previous"],
+        tuple([Change(*change) for change in message.get("changes", ())]),
+    )
+
+
+def _upto(page: Page) -> Mark:
+    """Where a roster stands after a page: at the page's mark only if it was the last."""
+    if page.more and page.changes:
+        return Mark(page.mark.epoch, page.changes[-1].version, "")
+    return page.mark
