@@ -1,0 +1,66 @@
+"""The ASGI application: what stands at which path, and the worker's life around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib import resources
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from presence_server.live.worker import Worker
+from presence_server.settings import Settings
+from presence_server.web import api, metrics, origins, problems, socket
+from presence_server.web import demo as demo_page
+from presence_server.web.auth import TokenVerifier
+
+
+class _Socket:
+    """`socket.endpoint` as an object: a route would take the bare function for a view of a Starlette WebSocket."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await socket.endpoint(scope, receive, send)
+
+
+def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
+    """Make the application.
+
+    Args:
+        settings: with `redis_url` set.
+        demo: serve the demo page at `/`, and let anybody be anyone. Never in production.
+    """
+    verifier = TokenVerifier(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        worker = Worker(settings, verifier)
+        app.state.worker = worker
+        await worker.start()
+        try:
+            yield
+        finally:
+            await worker.stop()
+            await verifier.close()
+
+    routes: list[BaseRoute] = [
+        WebSocketRoute("/v1/ws", _Socket()),
+        *api.routes,
+        metrics.route,
+        Mount("/static", StaticFiles(directory=str(resources.files("presence_server") / "static"))),
+    ]
+    if demo:
+        routes += demo_page.routes
+    app = Starlette(
+        routes=routes,
+        middleware=origins.middleware(settings),
+        exception_handlers=problems.handlers(),
+        lifespan=lifespan,
+    )
+    # A slash too many is another path, and nothing to be answered before anybody asked who it is.
+    app.router.redirect_slashes = False
+    app.state.settings = settings
+    app.state.verifier = verifier
+    return app

@@ -1,0 +1,229 @@
+"""The issuer's public keys, fetched and kept (RFC 7517).
+
+Keys are looked up without waiting. Only when none fits, or none was ever fetched, does a caller wait for a refresh; all
+who wait share it, and tokens that name made-up keys cannot make it happen more often than once in `COOLDOWN_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import logging
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import jwt
+import orjson
+
+from presence_server import errors
+
+ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+
+FETCH_TIMEOUT_S: Final = 5.0
+MAX_BYTES: Final = 1024 * 1024
+
+REFRESH_AFTER_S: Final = 300.0
+"""An older key set is refreshed behind the back of whoever uses it, so that a withdrawn key stops being good."""
+MAX_AGE_S: Final = 3600.0
+"""An older key set is refreshed before it is used; if that fails, it is used."""
+COOLDOWN_S: Final = 30.0
+"""Between one attempt and the next, while there is a key set, in the long run."""
+ATTEMPTS: Final = 3
+"""How many attempts may be saved up, so that a key that was just added is found soon after another look."""
+FIRST_COOLDOWN_S: Final = 2.0
+"""Between one attempt and the next, while there is none."""
+
+# Kinds of keys and the one algorithm each is good for here; public members only, so that an issuer who publishes a
+# private key by mistake does not have it loaded.
+_KINDS: Final = {
+    ("RSA", None): ("RS256", ("kty", "n", "e")),
+    ("EC", "P-256"): ("ES256", ("kty", "crv", "x", "y")),
+    ("OKP", "Ed25519"): ("EdDSA", ("kty", "crv", "x")),
+}
+
+_logger = logging.getLogger(__name__)
+
+
+class Key:
+    """A public key, the one algorithm it goes with, and the name its issuer gave it, if any."""
+
+    __slots__ = ("algorithm", "identity", "key")
+
+    def __init__(self, algorithm: str, identity: str | None, key: jwt.PyJWK) -> None:
+        self.algorithm = algorithm
+        self.identity = identity
+        self.key = key
+
+
+class KeySet:
+    """The keys at one URL.
+
+    Args:
+        url: an `http` or `https` URL of a JWK set.
+        clock: a monotonic clock, seconds.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], float]) -> None:
+        self._url = url
+        self._clock = clock
+        self._keys: tuple[Key, ...] | None = None
+        self._fetched_s = -float("inf")
+        self._tried_s = -float("inf")
+        self._attempts = float(ATTEMPTS)
+        self._refresh: asyncio.Task[None] | None = None
+
+    def find(self, algorithm: str, identity: str | None, asked_s: float) -> jwt.PyJWK | None:
+        """Return the key a token names, or that alone fits a token that names none; None: `refresh` first.
+
+        Args:
+            algorithm: one of `ALGORITHMS`, from the token's header.
+            identity: the header's `kid`, or None.
+            asked_s: since when the caller has been asking, by the clock: keys fetched after that are the last word.
+
+        Raises:
+            errors.BadToken: no key fits, and it is too early to look again.
+        """
+        if self._keys is None:
+            return None
+        age_s = self._clock() - self._fetched_s
+        may_refresh = self._fetched_s < asked_s and (self._refresh is not None or self._saved_up() >= 1.0)
+        key = _select(self._keys, algorithm, identity)
+        if key is None and not may_refresh:
+            raise errors.BadToken("Expected a token signed with one key of the issuer's key set, got another")
+        if key is None or (age_s >= MAX_AGE_S and may_refresh):
+            return None
+        if age_s >= REFRESH_AFTER_S and may_refresh:
+            self._start()
+        return key
+
+    async def refresh(self) -> None:
+        """Fetch the keys, or wait for the fetch under way. When it fails, the old keys stay.
+
+        Raises:
+            errors.Unavailable: there are no old keys.
+        """
+        if self._refresh is not None or self._keys is not None or self._clock() - self._tried_s >= FIRST_COOLDOWN_S:
+            # Shielded: one caller who gives up must not take the fetch away from the others.
+            await asyncio.shield(self._start())
+        if self._keys is None:
+            raise errors.Unavailable("Expected the issuer's key set, got no answer: try again in a moment")
+
+    async def close(self) -> None:
+        """Give up a fetch under way."""
+        if self._refresh is not None:
+            self._refresh.cancel()
+            await asyncio.wait([self._refresh])
+
+    def _start(self) -> asyncio.Task[None]:
+        if self._refresh is None:
+            self._attempts = max(0.0, self._saved_up() - 1.0)
+            self._tried_s = self._clock()
+            self._refresh = asyncio.create_task(self._fetch(), name="presence-jwks")
+        return self._refresh
+
+    def _saved_up(self) -> float:
+        return min(float(ATTEMPTS), self._attempts + (self._clock() - self._tried_s) / COOLDOWN_S)
+
+    async def _fetch(self) -> None:
+        try:
+            self._keys = await asyncio.to_thread(lambda: parse(fetch(self._url)))
+            self._fetched_s = self._clock()
+        except (OSError, ValueError, http.client.HTTPException) as exc:
+            kept = "the keys known so far stay in use" if self._keys else "no token can be verified"
+            _logger.warning("Key set %s not fetched, %s: %s", self._url, kept, exc)
+        finally:
+            self._refresh = None
+
+
+def fetch(url: str) -> bytes:
+    """Return what is at an `http` or `https` URL. Blocks; follows no redirect, which could lead anywhere.
+
+    Raises:
+        OSError, http.client.HTTPException: it cannot be read within `FETCH_TIMEOUT_S`, or the status is not 200.
+        ValueError: it is neither kind of URL, or there are more than `MAX_BYTES`.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError(f"Expected an http or https URL, got '{url}'")
+    deadline_s = time.monotonic() + FETCH_TIMEOUT_S
+    opener = urllib.request.build_opener(_NoRedirect())
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
+    data = bytearray()
+    try:
+        response = opener.open(request, timeout=FETCH_TIMEOUT_S)
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        raise OSError(f"Expected status 200, got {exc.code}") from None
+    with response:
+        # In pieces, since the timeout is one of silence: a trickle would keep the thread for good.
+        while piece := response.read1(MAX_BYTES):
+            data += piece
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"Expected at most {MAX_BYTES} bytes, got more")
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"Expected the whole answer within {FETCH_TIMEOUT_S:.0f} s, got a part of it")
+    return bytes(data)
+
+
+def parse(data: bytes) -> tuple[Key, ...]:
+    """Return the usable keys of a JWK set: to verify signatures with, of a kind in `ALGORITHMS`, and long enough.
+
+    Raises:
+        ValueError: it is not a JWK set, or none of its keys is usable.
+    """
+    document = orjson.loads(data)
+    members = document.get("keys") if type(document) is dict else None
+    if type(members) is not list:
+        raise ValueError("Expected a JWK set, an object with an array 'keys', got something else")
+    keys = tuple(_usable(members))
+    if not keys:
+        raise ValueError(f"Expected a key for {', '.join(ALGORITHMS)} in the key set, got none")
+    return keys
+
+
+def _usable(members: Iterable[Any]) -> Iterable[Key]:
+    for member in members:
+        key = _key(member) if type(member) is dict else None
+        if key is not None:
+            yield key
+
+
+def _key(member: Mapping[str, Any]) -> Key | None:
+    kind = (member.get("kty"), member.get("crv"))
+    # Compared one by one: what a stranger's JSON holds need not be hashable.
+    algorithm, names = next((found for known, found in _KINDS.items() if known == kind), (None, ()))
+    operations = member.get("key_ops", ["verify"])
+    identity = member.get("kid")
+    if (
+        algorithm is None
+        or member.get("use", "sig") != "sig"
+        or member.get("alg", algorithm) != algorithm
+        or type(operations) is not list
+        or "verify" not in operations
+        or not (identity is None or type(identity) is str)
+    ):
+        return None
+    try:
+        key = jwt.PyJWK({name: member[name] for name in names}, algorithm)
+    except (KeyError, TypeError, ValueError, jwt.PyJWTError):
+        return None
+    # A short key is left out here, where it can be told, rather than refused with every token.
+    too_short = key.Algorithm.check_key_length(key.key)
+    if too_short:
+        _logger.warning("Key %s of the key set is not used. %s", identity, too_short)
+        return None
+    return Key(algorithm, identity, key)
+
+
+def _select(keys: Iterable[Key], algorithm: str, identity: str | None) -> jwt.PyJWK | None:
+    fitting = [key.key for key in keys if key.algorithm == algorithm and identity in (None, key.identity)]
+    if identity is None and len(fitting) > 1:
+        return None
+    return fitting[0] if fitting else None
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
+        return None

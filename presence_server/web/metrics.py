@@ -1,0 +1,128 @@
+"""What an operator sees: this worker's counters in Prometheus's text format, and never a name of a team or user."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from presence_server.live.counters import Counters, Histogram
+    from presence_server.live.worker import Worker
+
+
+async def metrics(request: Request) -> Response:
+    """Answer a scrape, in the format that its `Accept` prefers."""
+    families = list(families_of(request.app.state.worker))
+    # The counters are read here, where nobody changes them; the process's figures are files, as many as there are
+    # sockets, and would hold up everybody.
+    body, media_type = await asyncio.to_thread(_encode, families, request.headers.get("accept", ""))
+    return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})
+
+
+route: Final = Route("/metrics", metrics)
+
+
+def families_of(worker: Worker) -> Iterator[Metric]:
+    """Return the worker's metrics as of now."""
+    counters = worker.counters
+    yield from _gauges(worker)
+    yield from _totals(counters)
+    yield _labelled(
+        "presence_connections_closed_total",
+        "WebSocket connections that ended, by close code.",
+        "code",
+        counters.connections_closed,
+    )
+    yield _labelled(
+        "presence_refusals_total",
+        "Messages, connections and requests that were refused, by error code or close code.",
+        "code",
+        counters.refusals,
+    )
+    yield _histogram(
+        "presence_delivery_latency_seconds",
+        "From the commit of a change in Redis to its delivery by this worker.",
+        counters.delivery_latency,
+    )
+    yield _histogram(
+        "presence_sweep_lag_seconds",
+        "From the deadline of going offline to its commit, by the sweeps of this worker.",
+        counters.sweep_lag,
+    )
+
+
+def _gauges(worker: Worker) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "presence_ready",
+        "1 when this worker can serve, 0 while Redis is out of reach or it drains.",
+        int(worker.ready and not worker.draining),
+    )
+    yield GaugeMetricFamily(
+        "presence_connections", "WebSocket connections open on this worker.", worker.connection_count()
+    )
+    users = GaugeMetricFamily(
+        "presence_users", "Users of the teams this worker has connections of, by status.", labels=["status"]
+    )
+    for status, count in worker.users_by_status().items():
+        users.add_metric([status], count)
+    yield users
+
+
+def _totals(counters: Counters) -> Iterator[Metric]:
+    for name, text, value in (
+        ("connections_opened", "WebSocket connections whose hello was carried out.", counters.connections_opened),
+        ("messages", "Messages received from clients, heartbeats included.", counters.messages),
+        ("heartbeats", "Heartbeats received.", counters.heartbeats),
+        ("changes_published", "Changes that this worker has made in Redis.", counters.changes_published),
+        ("updates_delivered", "Changes, times the connections they were sent to.", counters.updates_delivered),
+        ("frames_sent", "WebSocket frames of snapshots and deltas sent.", counters.frames_sent),
+        ("resyncs", "Times a team was read again because something was missed.", counters.resyncs),
+        ("redis_calls", "Commands sent to Redis.", counters.redis_calls),
+        ("redis_failures", "Pipelines to Redis that failed.", counters.redis_failures),
+    ):
+        yield CounterMetricFamily(f"presence_{name}", text, value)
+
+
+def _labelled(name: str, text: str, label: str, values: dict[int, int] | dict[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([str(key)], value)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    bounds = [*map(floatToGoString, histogram.bounds_s), "+Inf"]
+    buckets = list(zip(bounds, itertools.accumulate(histogram.counts), strict=True))
+    return HistogramMetricFamily(name, text, buckets, histogram.total)
+
+
+class _Read(Collector):
+    """Families that were read already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _encode(families: Iterable[Metric], accept: str) -> tuple[bytes, str]:
+    # A registry for each scrape: it holds nothing, and so there is nothing global to share or to unregister.
+    registry = CollectorRegistry()
+    registry.register(_Read(families))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    encoder, media_type = choose_encoder(accept)
+    return encoder(registry), media_type

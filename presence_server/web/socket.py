@@ -1,0 +1,142 @@
+"""`GET /v1/ws`: the handshake, and the socket of a connection under any ASGI server.
+
+Under uvicorn with `web.protocol` the socket is handed over after the handshake. Elsewhere the same connection is served
+from `receive` and `send` here, with one task that writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from presence_server.core import frames
+from presence_server.live.connection import Connection
+from presence_server.live.connections import Connections
+from presence_server.web import problems
+from presence_server.web.origins import origin_allowed
+from presence_server.web.protocol import EXTENSION
+
+if TYPE_CHECKING:
+    from presence_server.live.worker import Worker
+
+# As much as a transport buffers before it says that it is too much.
+_HIGH_WATER_BYTES: Final = 65_536
+
+
+async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept a WebSocket and serve it (section 5 of the contract)."""
+    app = scope["app"]
+    worker: Worker = app.state.worker
+    await receive()
+    if worker.draining:
+        response = problems.problem(503, "unavailable", "Temporarily unavailable", "This worker drains: use another")
+        await _deny(response.body, send)
+        return
+    await send({"type": "websocket.accept"})
+    if not origin_allowed(app.state.settings, Headers(scope=scope)):
+        worker.counters.refusals["4503"] += 1
+        reason = "Expected an allowed Origin; see PRESENCE_ALLOWED_ORIGINS"
+        await send({"type": "websocket.close", "code": 4503, "reason": reason})
+        return
+    hand_over = scope["extensions"].get(EXTENSION) if scope.get("extensions") else None
+    if hand_over is not None:
+        hand_over(worker.connections)
+    else:
+        await AsgiSocket(send).serve(worker.connections, receive)
+
+
+async def _deny(body: bytes | memoryview, send: Send) -> None:
+    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
+    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": bytes(body)})
+
+
+class AsgiSocket:
+    """A `live.connection.Socket` over ASGI's `send`.
+
+    The server under it pings by its own settings, and ends the connection when there is no answer.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._connection: Connection
+        self._presence: Connections
+        self._out: deque[dict[str, Any]] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._reading.set()
+
+    async def serve(self, presence: Connections, receive: Receive) -> None:
+        """Serve until either side closes."""
+        self._presence = presence
+        self._connection = presence.accept(self)
+        writer = asyncio.create_task(self._write_all())
+        reader = asyncio.create_task(self._read_all(receive))
+        try:
+            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            writer.cancel()
+            reader.cancel()
+            await asyncio.gather(writer, reader, return_exceptions=True)
+            presence.lost(self._connection, 1006)
+
+    async def _read_all(self, receive: Receive) -> None:
+        while True:
+            await self._reading.wait()
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                self._presence.lost(self._connection, event.get("code", 1005))
+                return
+            text = event.get("text")
+            if text is None:
+                self._presence.garbled(self._connection, "Expected a text frame, got a binary one")
+            else:
+                self._presence.received(self._connection, text.encode(errors="surrogatepass"))
+
+    async def _write_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._out:
+                event = self._out.popleft()
+                self._bytes -= len(event.get("text", ""))
+                await self._send(event)
+                if event["type"] == "websocket.close":
+                    return
+                if self._bytes < _HIGH_WATER_BYTES // 4 and self._connection.blocked_s:
+                    self._presence.resumed(self._connection)
+
+    # --- the socket of a connection (live.connection.Socket) --------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        text = frames.payload(frame).decode()
+        self._put({"type": "websocket.send", "text": text})
+        self._bytes += len(text)
+        if self._bytes > _HIGH_WATER_BYTES:
+            self._presence.paused(self._connection)
+
+    def ping(self) -> None:
+        self._connection.heard_s = self._connection.pinged_s
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.resume_reading()
+        self._put({"type": "websocket.close", "code": code, "reason": reason[:40]})
+
+    def abort(self) -> None:
+        self._out.clear()
+        self._put({"type": "websocket.close", "code": 1011, "reason": ""})
+
+    def pause_reading(self) -> None:
+        self._reading.clear()
+
+    def resume_reading(self) -> None:
+        self._reading.set()
+
+    def _put(self, event: dict[str, Any]) -> None:
+        self._out.append(event)
+        self._wake.set()
