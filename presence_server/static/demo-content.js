@@ -9,7 +9,8 @@
  * @property {string | null} agent whom it is assigned to
  * @property {number} minutesAgo when the last message came
  * @property {boolean} unread
- * @property {{from: "customer" | "agent", by?: string, text: string}[]} messages `by`: the agent, where not the one assigned
+ * @property {{from: "customer" | "agent", by?: string, text: string}[]} messages `by`: the agent,
+ *   where it is not the one assigned
  */
 
 /** @type {Conversation[]} newest first */
@@ -23,7 +24,10 @@ export const CONVERSATIONS = [
     minutesAgo: 3,
     unread: true,
     messages: [
-      { from: "customer", text: "Hola, mi pedido 48213 figura como enviado desde el martes, pero el seguimiento no se mueve." },
+      {
+        from: "customer",
+        text: "Hola, mi pedido 48213 figura como enviado desde el martes, pero el seguimiento no se mueve.",
+      },
       { from: "agent", text: "Hola, Lucía. Lo estoy mirando con el transportista; te digo algo en unos minutos." },
       { from: "customer", text: "Gracias. Lo necesito antes del sábado, es un regalo." },
     ],
@@ -37,7 +41,10 @@ export const CONVERSATIONS = [
     minutesAgo: 11,
     unread: true,
     messages: [
-      { from: "customer", text: "The October invoice still carries our old VAT number. Could you issue a corrected one? Our auditors are strict about it." },
+      {
+        from: "customer",
+        text: "The October invoice still carries our old VAT number. Could you issue a corrected one? Our auditors insist.",
+      },
       { from: "agent", text: "Of course. Is the new number the one in your account settings, ending in 417?" },
       { from: "customer", text: "Exactly, that one. Thank you!" },
     ],
@@ -50,7 +57,12 @@ export const CONVERSATIONS = [
     agent: null,
     minutesAgo: 14,
     unread: true,
-    messages: [{ from: "customer", text: "I get “Something went wrong” when I add a colleague to our plan. I tried two browsers." }],
+    messages: [
+      {
+        from: "customer",
+        text: "I get “Something went wrong” when I add a colleague to our plan. I tried two browsers.",
+      },
+    ],
   },
   {
     id: "c4",
@@ -61,7 +73,10 @@ export const CONVERSATIONS = [
     minutesAgo: 26,
     unread: false,
     messages: [
-      { from: "customer", text: "Nuestro contrato vence a fin de mes. ¿Nos pueden mandar la propuesta de renovación para doce puestos?" },
+      {
+        from: "customer",
+        text: "Nuestro contrato vence a fin de mes. ¿Nos pueden mandar la propuesta de renovación para doce puestos?",
+      },
       { from: "agent", text: "Se la envío hoy mismo, con el descuento por tres años aparte." },
     ],
   },
@@ -74,7 +89,10 @@ export const CONVERSATIONS = [
     minutesAgo: 41,
     unread: false,
     messages: [
-      { from: "customer", text: "Since the last update the app freezes at about 80 % whenever I upload more than three photos." },
+      {
+        from: "customer",
+        text: "Since the last update the app freezes at about 80 % whenever I upload more than three photos.",
+      },
       { from: "agent", text: "Thanks for the details. Which phone is it, and does it also happen on Wi-Fi?" },
       { from: "customer", text: "A Pixel 8, and yes, on Wi-Fi too." },
     ],
@@ -87,7 +105,12 @@ export const CONVERSATIONS = [
     agent: null,
     minutesAgo: 58,
     unread: true,
-    messages: [{ from: "customer", text: "Me mudé la semana pasada. ¿Pueden mandar el pedido 48177 a mi nueva dirección? Aún no ha salido." }],
+    messages: [
+      {
+        from: "customer",
+        text: "Me mudé la semana pasada. ¿Pueden mandar el pedido 48177 a mi nueva dirección? Aún no ha salido.",
+      },
+    ],
   },
   {
     id: "c7",
@@ -98,8 +121,14 @@ export const CONVERSATIONS = [
     minutesAgo: 75,
     unread: false,
     messages: [
-      { from: "customer", text: "We are fitting out a second shop and would take 40 units. What can you do on the price?" },
-      { from: "agent", text: "Congratulations on the new shop! From 25 units on it is 12 % off; let me see what more I can get you." },
+      {
+        from: "customer",
+        text: "We are fitting out a second shop and would take 40 units. What can you do on the price?",
+      },
+      {
+        from: "agent",
+        text: "Congratulations on the new shop! From 25 units on it is 12 % off; let me see what more I can get you.",
+      },
     ],
   },
   {
@@ -112,7 +141,10 @@ export const CONVERSATIONS = [
     unread: false,
     messages: [
       { from: "customer", text: "I asked for a new password three times. Nothing in the spam folder either." },
-      { from: "agent", text: "Your mail server has been turning us away since noon. I have sent the link to your second address." },
+      {
+        from: "agent",
+        text: "Your mail server has been turning us away since noon. I have sent the link to your second address.",
+      },
     ],
   },
   {
@@ -123,7 +155,9 @@ export const CONVERSATIONS = [
     agent: null,
     minutesAgo: 210,
     unread: false,
-    messages: [{ from: "customer", text: "The parcel came back to you on the 12th, but I have not seen the refund yet." }],
+    messages: [
+      { from: "customer", text: "The parcel came back to you on the 12th, but I have not seen the refund yet." },
+    ],
   },
   {
     id: "c10",
@@ -133,6 +167,6 @@ export const CONVERSATIONS = [
     agent: null,
     minutesAgo: 300,
     unread: false,
-    messages: [{ from: "customer", text: "Me cobraron dos veces la suscripción de octubre. Adjunto los dos recibos." }],
+    messages: [{ from: "customer", text: "Me cobraron dos veces la cuota de octubre. Adjunto los dos recibos." }],
   },
 ];

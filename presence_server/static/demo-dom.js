@@ -63,7 +63,11 @@ export function segments(group, choices, pressed, onChoice) {
   const focused = [...group.children].indexOf(/** @type {Element} */ (document.activeElement));
   group.replaceChildren(
     ...choices.map(({ value, text, lang }) =>
-      h("button", { type: "button", lang, "aria-pressed": String(value === pressed), click: () => onChoice(value) }, text),
+      h(
+        "button",
+        { type: "button", lang, "aria-pressed": String(value === pressed), click: () => onChoice(value) },
+        text,
+      ),
     ),
   );
   if (focused >= 0) /** @type {HTMLElement} */ (group.children[focused]).focus();

@@ -140,7 +140,12 @@ export class Inbox {
 
   /** @param {string} agent */
   #agentText(agent) {
-    return h("span", { class: "agent-text" }, h("span", {}, this.#person(agent).name), h("small", { "data-status-of": agent }));
+    return h(
+      "span",
+      { class: "agent-text" },
+      h("span", {}, this.#person(agent).name),
+      h("small", { "data-status-of": agent }),
+    );
   }
 
   /** @param {Conversation} conversation */

@@ -56,10 +56,15 @@ export class Session {
     });
     this.#inbox = new Inbox(people, me.id, () => this.#paint());
     this.#team = new TeamList(people, me.id, (user) => this.#status(user));
-    this.#menu = new StatusMenu(byId("own"), byId("status-menu"), {
-      choose: (status) => attempt(this.#client.setStatus(status, config.team)),
-      signOut: () => this.#signOut(),
-    }, this.#ended.signal);
+    this.#menu = new StatusMenu(
+      byId("own"),
+      byId("status-menu"),
+      {
+        choose: (status) => attempt(this.#client.setStatus(status, config.team)),
+        signOut: () => this.#signOut(),
+      },
+      this.#ended.signal,
+    );
   }
 
   start() {
@@ -82,7 +87,9 @@ export class Session {
     const { signal } = this.#ended;
     /** @param {string} type @param {(detail: any) => void} listener */
     const on = (type, listener) => {
-      this.#client.addEventListener(type, (event) => event instanceof CustomEvent && listener(event.detail), { signal });
+      this.#client.addEventListener(type, (event) => event instanceof CustomEvent && listener(event.detail), {
+        signal,
+      });
     };
     on("status", ({ changes }) => this.#onStatus(changes));
     on("self", () => this.#onSelf());
@@ -154,7 +161,9 @@ export class Session {
   #status(user) {
     const presence = this.#client.status(this.#config.team, user);
     const absent = this.#absent.get(user);
-    return presence?.status === "offline" && presence.since === null && absent?.status === "offline" ? absent : presence;
+    return presence?.status === "offline" && presence.since === null && absent?.status === "offline"
+      ? absent
+      : presence;
   }
 
   /** Put the statuses on every avatar of the page. */
@@ -179,14 +188,17 @@ export class Session {
     const status = t(`status.${presence.status}`);
     byId("own-status").textContent = presence.reason === "idle" ? t("own.away", { status }) : status;
     byId("own").setAttribute("aria-label", t("menu.button", { name: this.#me.name, status }));
-    if (this.#announced !== null && this.#announced !== presence.status) byId("announcer").textContent = t("own.announce", { status });
+    if (this.#announced !== null && this.#announced !== presence.status)
+      byId("announcer").textContent = t("own.announce", { status });
     this.#announced = presence.status;
   }
 
   #renderIdle() {
     const chosenMs = this.#client.self(this.#config.team)?.idleTimeoutMs;
     const choices = this.#config.idle_timeouts_s.map((value) => ({ value, text: seconds(value) }));
-    segments(byId("idle"), choices, chosenMs === undefined ? null : chosenMs / 1_000, (value) => attempt(this.#setIdle(value)));
+    segments(byId("idle"), choices, chosenMs === undefined ? null : chosenMs / 1_000, (value) =>
+      attempt(this.#setIdle(value)),
+    );
   }
 
   /** @param {number} idleTimeout in seconds */

@@ -104,7 +104,10 @@ function slide(before) {
     const from = before.get(member.dataset.user ?? "");
     const distance = from === undefined ? 0 : from - member.getBoundingClientRect().top;
     if (distance !== 0) {
-      member.animate([{ transform: `translateY(${distance}px)` }, { transform: "none" }], { duration: 220, easing: "ease-out" });
+      member.animate([{ transform: `translateY(${distance}px)` }, { transform: "none" }], {
+        duration: 220,
+        easing: "ease-out",
+      });
     }
   }
 }

@@ -28,7 +28,12 @@ function showSignIn(config, notice = "") {
   redrawSignIn = () => {
     byId("people").replaceChildren(
       ...config.people.map((person) => {
-        const attributes = { type: "button", class: "person", "aria-label": t("signin.as", person), click: () => signIn(config, person) };
+        const attributes = {
+          type: "button",
+          class: "person",
+          "aria-label": t("signin.as", person),
+          click: () => signIn(config, person),
+        };
         const forward = icon("chevron");
         forward.classList.add("forward");
         return h("li", {}, h("button", attributes, avatar(person, 40, true), h("span", {}, person.name), forward));
@@ -91,7 +96,8 @@ function renderLanguages() {
     group.setAttribute("role", "group");
     group.setAttribute("aria-label", t("language.label"));
     segments(group, choices, currentLanguage(), (code) => setLanguage(code === "es" ? "es" : "en"));
-    for (const [index, name] of Object.values(LANGUAGES).entries()) group.children[index].setAttribute("aria-label", name);
+    for (const [index, name] of Object.values(LANGUAGES).entries())
+      group.children[index].setAttribute("aria-label", name);
   }
 }
 
@@ -106,7 +112,10 @@ function speak() {
 }
 
 for (const button of document.querySelectorAll("[data-pane-button]")) {
-  button.addEventListener("click", () => (byId("app").dataset.pane = button.getAttribute("data-pane-button") ?? "inbox"));
+  button.addEventListener(
+    "click",
+    () => (byId("app").dataset.pane = button.getAttribute("data-pane-button") ?? "inbox"),
+  );
 }
 languageEvents.addEventListener("change", speak);
 speak();

@@ -176,7 +176,8 @@ export function t(key, values = {}) {
  */
 export function translatePage() {
   document.documentElement.lang = language;
-  for (const element of document.querySelectorAll("[data-i18n]")) element.textContent = t(element.getAttribute("data-i18n") ?? "");
+  for (const element of document.querySelectorAll("[data-i18n]"))
+    element.textContent = t(element.getAttribute("data-i18n") ?? "");
   for (const element of document.querySelectorAll("[data-i18n-label]")) {
     element.setAttribute("aria-label", t(element.getAttribute("data-i18n-label") ?? ""));
   }

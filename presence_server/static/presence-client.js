@@ -9,9 +9,10 @@
  * which are pure; this file and presence-connection.js carry them out.
  */
 
-import { recallIdle, rememberIdle, watchActivity } from "./presence-activity.js";
 import { Connection } from "./presence-connection.js";
-import { buildHello, createClock, HeartbeatSchedule, readToken } from "./presence-policy.js";
+import { Freshness } from "./presence-freshness.js";
+import { Heartbeats } from "./presence-heartbeats.js";
+import { buildHello, readToken } from "./presence-policy.js";
 import { PresenceError, Requests } from "./presence-requests.js";
 import { Teams } from "./presence-teams.js";
 import { Tokens } from "./presence-tokens.js";
@@ -28,8 +29,8 @@ export { PresenceError };
 /**
  * @typedef {object} Options
  * @property {import("./presence-tokens.js").GetToken} getToken
- * @property {string | URL} [url] of the WebSocket; `/v1/ws` of the page's own host when left out. Relative is relative to
- *   the page, and http means ws
+ * @property {string | URL} [url] of the WebSocket; `/v1/ws` of the page's own host when left out. It may be
+ *   relative to the page, and http means ws
  * @property {number} [staleAfterMs] how long a lost connection goes unmentioned by `feed`; 2000
  * @property {number} [answerTimeoutMs] how long a request may stay unanswered; 15000
  * @property {{baseMs?: number, capMs?: number}} [backoff] 1000 and 30000
@@ -47,21 +48,13 @@ export { PresenceError };
  * - `error` `{error}`: something failed that nobody is waiting for
  */
 export class PresenceClient extends EventTarget {
-  #now = createClock();
-  #schedule = new HeartbeatSchedule(this.#now(), recallIdle());
   #teams = new Teams();
   /** @type {string | null} */
   #connectionId = null;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #beatTimer;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #staleTimer;
-  /** @type {AbortController | null} */
-  #activity = null;
   #feedLive = true;
   #networkUp = true;
-  #live = false;
-  #staleAfterMs;
+  #freshness;
+  #heartbeats;
   #requests;
   #tokens;
   #connection;
@@ -71,7 +64,11 @@ export class PresenceClient extends EventTarget {
     super();
     /** @param {unknown} error */
     const onError = (error) => this.#emit("error", { error });
-    this.#staleAfterMs = staleAfterMs;
+    this.#freshness = new Freshness(staleAfterMs, (live) => this.#emit("feed", { live }));
+    this.#heartbeats = new Heartbeats(
+      (idleMs) => this.#connection.send(JSON.stringify({ type: "heartbeat", idle_ms: idleMs })),
+      () => this.#connection.restart(),
+    );
     this.#requests = new Requests(answerTimeoutMs);
     this.#tokens = new Tokens(getToken, (token) => this.#renew(token), onError);
     const owner = {
@@ -80,7 +77,7 @@ export class PresenceClient extends EventTarget {
       onState: this.#onState.bind(this),
       onStop: this.#onStop.bind(this),
       onOffline: this.#onOffline.bind(this),
-      onPageHide: () => rememberIdle(this.#schedule.idleMs(this.#now())),
+      onPageHide: () => this.#heartbeats.remember(),
       onError,
     };
     this.#connection = new Connection(socketUrl(url), this.#tokens, owner, backoff);
@@ -93,7 +90,7 @@ export class PresenceClient extends EventTarget {
 
   /** Whether statuses are fresh. */
   get live() {
-    return this.#live;
+    return this.#freshness.live;
   }
 
   /** The user this connection is of; null until the first `welcome`. */
@@ -135,12 +132,7 @@ export class PresenceClient extends EventTarget {
 
   /** Connect, and stay connected until `close`, `logout` or the server's final word. */
   connect() {
-    if (this.#activity === null) {
-      this.#activity = new AbortController();
-      watchActivity(() => this.#onInput(), this.#activity.signal);
-      // A click that led here came before anybody listened.
-      if (navigator.userActivation?.isActive) this.#schedule.input(this.#now());
-    }
+    this.#heartbeats.listen();
     this.#connection.start();
   }
 
@@ -184,7 +176,8 @@ export class PresenceClient extends EventTarget {
   /**
    * End the session: every tab of this sign-in, at once and for good.
    * @returns {Promise<void>} fulfilled when the server has closed
-   * @throws {PresenceError} as a rejection: `unavailable`, when the server could not be told; the client closes all the same
+   * @throws {PresenceError} as a rejection: `unavailable`, when the server could not be told; the client closes all
+   *   the same
    */
   async logout() {
     if (this.state === "stopped") return;
@@ -227,7 +220,7 @@ export class PresenceClient extends EventTarget {
 
   /** @param {string} token */
   #hello(token) {
-    const idleMs = this.#schedule.beat(this.#now());
+    const idleMs = this.#heartbeats.hello();
     const { frame, deferred } = buildHello({ token, idleMs, replaces: this.#connectionId, ...this.#teams.begin() });
     for (const team of deferred) this.#teams.notTold(team);
     return frame;
@@ -253,12 +246,11 @@ export class PresenceClient extends EventTarget {
     this.#teams.user = user;
     this.#connectionId = connection;
     this.#feedLive = true;
-    this.#schedule.heartbeatMs = heartbeat_ms;
     this.#tokens.accepted(server_time, token_expires_at);
     this.#dropTeams(this.#teams.welcomed(teams));
     this.#connection.welcomed();
+    this.#heartbeats.start(heartbeat_ms);
     this.#restate();
-    this.#armHeartbeat();
   }
 
   /** Say what the hello could not, and once more what the lost connection left unanswered. */
@@ -278,8 +270,7 @@ export class PresenceClient extends EventTarget {
   /** @param {{team: string, chosen: "online" | "busy", idle_timeout_ms: number}} message */
   #onSelf(message) {
     const self = this.#teams.applySelf(message);
-    this.#schedule.setIdleTimeout(message.team, self.idleTimeoutMs);
-    this.#armHeartbeat();
+    this.#heartbeats.setIdleTimeout(message.team, self.idleTimeoutMs);
     this.#emit("self", { team: message.team, ...self });
   }
 
@@ -301,7 +292,7 @@ export class PresenceClient extends EventTarget {
    */
   #onState(state, detail) {
     if (state !== "open") {
-      clearTimeout(this.#beatTimer);
+      this.#heartbeats.pause();
       this.#requests.abandon("renew");
     }
     this.#emit("connection", { state, ...detail });
@@ -323,63 +314,23 @@ export class PresenceClient extends EventTarget {
     this.#updateLive(true);
   }
 
-  #onInput() {
-    const now = this.#now();
-    this.#schedule.input(now);
-    if (this.#schedule.dueAt <= now) this.#beat();
-    else this.#armHeartbeat();
-  }
-
-  /** Plan the next heartbeat, which input or a setting may have brought nearer. */
-  #armHeartbeat() {
-    clearTimeout(this.#beatTimer);
-    if (this.state !== "open") return;
-    this.#beatTimer = setTimeout(() => this.#beat(), Math.max(0, this.#schedule.dueAt - this.#now()));
-  }
-
-  #beat() {
-    if (this.state !== "open") return;
-    const now = this.#now();
-    if (this.#schedule.overslept(now)) {
-      this.#connection.restart();
-      return;
-    }
-    this.#connection.send(JSON.stringify({ type: "heartbeat", idle_ms: this.#schedule.beat(now) }));
-    this.#armHeartbeat();
-  }
-
   /** @param {readonly string[]} gone */
   #dropTeams(gone) {
-    for (const team of gone) this.#schedule.setIdleTimeout(team, null);
+    for (const team of gone) this.#heartbeats.setIdleTimeout(team, null);
     this.#emit("teams", { teams: this.teams });
   }
 
-  /**
-   * Tell whether statuses are fresh; a lost connection only after a while, for most are back at once.
-   * @param {boolean} atOnce
-   */
+  /** @param {boolean} atOnce false: the connection may be back before anybody needs to know */
   #updateLive(atOnce) {
     const live = this.state === "open" && this.#teams.synced && this.#feedLive && this.#networkUp;
-    if (live || atOnce) this.#setLive(live);
-    else if (this.#live) this.#staleTimer ??= setTimeout(() => this.#setLive(false), this.#staleAfterMs);
-  }
-
-  /** @param {boolean} live */
-  #setLive(live) {
-    clearTimeout(this.#staleTimer);
-    this.#staleTimer = undefined;
-    if (live === this.#live) return;
-    this.#live = live;
-    this.#emit("feed", { live });
+    this.#freshness.update(live, atOnce);
   }
 
   /** @param {PresenceError} error for whoever still waits for an answer */
   #end(error) {
-    this.#activity?.abort();
-    this.#activity = null;
-    clearTimeout(this.#beatTimer);
+    this.#heartbeats.end();
     this.#requests.rejectAll(error);
-    this.#setLive(false);
+    this.#freshness.update(false, true);
   }
 
   /**

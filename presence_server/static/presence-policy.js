@@ -120,14 +120,18 @@ export function backoffMs(attempt, dice, { baseMs = 1_000, capMs = 30_000 } = {}
 }
 
 /**
+ * @typedef {"signed_out" | "token_refused" | "not_allowed" | "replaced" | "protocol_error" | "refused"} StopReason
+ */
+
+/**
  * @typedef {object} CloseDecision
  * @property {boolean} retry
  * @property {boolean} newToken ask for a new token before the retry
  * @property {boolean} quick do not back off: the server is fine and expects this client
- * @property {"signed_out" | "token_refused" | "not_allowed" | "replaced" | "protocol_error" | "refused" | null} stopReason
+ * @property {StopReason | null} stopReason null with `retry`
  */
 
-/** @type {Map<number, CloseDecision["stopReason"]>} */
+/** @type {Map<number, StopReason>} */
 const STOP_REASONS = new Map([
   [4501, "token_refused"],
   [4503, "not_allowed"],

@@ -55,7 +55,7 @@ export function createRoster() {
  *
  * @param {Roster} roster changed in place
  * @param {RosterMessage} message
- * @param {(user: string) => boolean} [covers] whom the snapshot speaks of; who is not covered is forgotten instead of offline
+ * @param {(user: string) => boolean} [covers] whom the snapshot speaks of; who is not covered is forgotten, not offline
  * @returns {Changes | null} null while more messages of this snapshot are to come
  */
 export function applySnapshot(roster, message, covers = () => true) {

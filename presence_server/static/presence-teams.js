@@ -50,7 +50,8 @@ export class Teams {
   setNames(names) {
     const gone = this.names.filter((team) => !names.includes(team));
     for (const team of gone) {
-      for (const about of [this.#rosters, this.#selves, this.#watching, this.#told, this.#whole, this.#unsynced]) about.delete(team);
+      for (const about of [this.#rosters, this.#selves, this.#watching, this.#told, this.#whole, this.#unsynced])
+        about.delete(team);
     }
     for (const team of names) this.#roster(team);
     return gone;

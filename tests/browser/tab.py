@@ -8,8 +8,8 @@ from typing import Any
 
 from playwright.async_api import Page, TimeoutError, WebSocket
 
+from tests.browser.windows import PATIENCE_MS
 from tests.support.polling import becomes
-from tests.support.timing import SOON_S
 
 Json = dict[str, Any]
 GetToken = Callable[[str], str | None]
@@ -77,7 +77,7 @@ class Tab:
         """Wait for an expression over `client`, `events` and `given`."""
         expression = "(given) => { const { client, events } = window; return " + condition + "; }"
         try:
-            await self.page.wait_for_function(expression, arg=argument, timeout=SOON_S * 2_000, polling=20)
+            await self.page.wait_for_function(expression, arg=argument, timeout=PATIENCE_MS, polling=20)
         except TimeoutError:
             state = await self.run("return `${client.state}, live: ${client.live}`;")
             told = await self.run("return events.slice(-8);")
@@ -121,7 +121,7 @@ class Tab:
 
     async def sends(self, kind: str, count: int = 1) -> list[Json]:
         """Wait until it has sent `count` messages of a type in all; returns them."""
-        await becomes(lambda: self._at_least(kind, count), True, within_s=2 * SOON_S)
+        await becomes(lambda: self._at_least(kind, count), True, within_s=PATIENCE_MS / 1000)
         return self.of_type(kind)
 
     async def _at_least(self, kind: str, count: int) -> bool:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.windows import Windows
+from tests.support.timing import SOON_S
 from tests.support.worker import Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -141,7 +142,8 @@ async def test_page_says_when_statuses_may_be_out_of_date(demo: Demo) -> None:
     await expect(member(maria, "maria").get_by_role("img")).to_have_attribute("title", STALE)
     await demo.picture(maria, "5-reconnecting")
     demo.workers[1].start()
-    await expect(banner).to_be_hidden()
+    # The backoff has grown meanwhile.
+    await expect(banner).to_be_hidden(timeout=6 * SOON_S * 1000)
     await expect(member(maria, "maria").get_by_role("img")).not_to_have_attribute("title", STALE)
 
 

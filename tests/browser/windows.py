@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Route
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 import presence_server
 from tests.support.timing import SOON_S
 
 STATIC = Path(presence_server.__file__).parent / "static"
 MODULES_ORIGIN = "http://modules.test"
+PATIENCE_MS = 2 * SOON_S * 1000
 BLANK = "<!doctype html><html lang=en><title>Blank</title>"
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 class Windows:
@@ -38,7 +41,7 @@ class Windows:
         """
         options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US"} | options
         context = await self._browser.new_context(**options)
-        context.set_default_timeout(SOON_S * 1000)
+        context.set_default_timeout(PATIENCE_MS)
         self._contexts.append(context)
         page = await context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
