@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from presence_server import errors
 from presence_server.core import messages
-from presence_server.core.messages import Command, Hello, SetStatus, Watch
+from presence_server.core.messages import Command, Heartbeat, Hello, SetStatus, Watch
 
 RATE_PER_S: Final = 10.0
 BURST: Final = 50.0
@@ -145,6 +145,8 @@ class ConnectionCore:
         self._rate.spend(now_s)
 
     def _check(self, command: Command) -> None:
+        if type(command) is Heartbeat and self.state is State.OPEN:
+            return
         if type(command) is Hello:
             if self.state is not State.EXPECTED:
                 raise errors.BadMessage("Expected 'hello' once, got another")

@@ -124,6 +124,9 @@ class Roster:
 
     def judge(self, update: Update) -> Verdict:
         """Tell how an update continues this roster, without applying it."""
+        if self.mark == NO_MARK and update.previous == 0:
+            # The team was empty when it was read, and this is the first that ever happened in it.
+            return Verdict.NEXT
         if update.mark.epoch != self.mark.epoch:
             return Verdict.OTHER_EPOCH
         if update.mark.version <= self.mark.version:

@@ -49,7 +49,6 @@ class Connection(ConnectionCore):
         socket: where to send.
         user, session: whose it is; empty before `hello` was accepted.
         expires_s: when its token expires, by the monotonic clock.
-        issued_at_s: the token's `iat`, 0 for none.
         holds: its session's lease in each of its teams.
         watch: the users it is narrowed to, by team; None when it is narrowed nowhere.
         heard_s: when anything was last received.
@@ -66,7 +65,6 @@ class Connection(ConnectionCore):
         "heard_s",
         "holds",
         "id",
-        "issued_at_s",
         "pinged_s",
         "session",
         "socket",
@@ -81,7 +79,6 @@ class Connection(ConnectionCore):
         self.user = ""
         self.session = ""
         self.expires_s = 0.0
-        self.issued_at_s = 0.0
         self.holds: tuple[Hold, ...] = ()
         self.watch: dict[str, frozenset[str]] | None = None
         self.heard_s = now_s

@@ -26,6 +26,7 @@ class Hold:
         connections: how many are open.
         active_s: the user's latest input on any of them, by the monotonic clock.
         told_s: the latest input that Redis has been told of.
+        safe_until_s: until when untold input cannot matter, as far as is known; 0 for not known.
         issued_at_s: the newest `iat` among their tokens.
         version: the team's version after the join; 0 until Redis has answered it.
         refused_at: the version of a sign-out that came while the join was under way; a join before it is void.
@@ -39,6 +40,7 @@ class Hold:
         "ended",
         "issued_at_s",
         "refused_at",
+        "safe_until_s",
         "session",
         "slot",
         "team",
@@ -54,6 +56,7 @@ class Hold:
         self.connections = 0
         self.active_s = active_s
         self.told_s = active_s
+        self.safe_until_s = 0.0
         self.issued_at_s = 0.0
         self.version = 0
         self.refused_at = 0
@@ -121,9 +124,16 @@ class Holds:
         if active_s <= hold.active_s:
             return
         hold.active_s = active_s
-        idle_at_s = hold.told_s + self._idle_timeout_s(hold.team)
-        if idle_at_s - now_s < 2 * self._interval_s and hold.version:
-            self.renew(hold)
+        if now_s >= hold.safe_until_s:
+            # Worked out here, a few times an hour, rather than for every heartbeat.
+            hold.safe_until_s = hold.told_s + self._idle_timeout_s(hold.team) - 2 * self._interval_s
+            if now_s >= hold.safe_until_s and hold.version:
+                self.renew(hold)
+
+    def reconsider(self, team: str) -> None:
+        """The team's idle timeout changed."""
+        for hold in self._holds.get(team, {}).values():
+            hold.safe_until_s = 0.0
 
     def renew(self, hold: Hold) -> None:
         """Renew one lease, with the next batch."""

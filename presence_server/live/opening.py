@@ -80,11 +80,12 @@ class Opening:
                 self._connections.replace(connection, hello.replaces)
             if claims.session is not None and await self._worker.store.is_signed_out(claims.user, claims.session):
                 raise errors.SignedOut("Expected a session that is signed in, got one that has signed out")
-            joined = await self._join(connection, claims.teams, time.monotonic() - hello.idle_ms / 1000)
+            active_s = time.monotonic() - hello.idle_ms / 1000
+            joined = await self._join(connection, claims.teams, active_s, claims.issued_at_s)
         if connection.state is not State.JOINING:
             return
         if not joined:
-            raise errors.SignedOut("Expected a session that is signed in, got one that was signed out by force")
+            raise errors.SignedOut("Expected a session that is signed in, got one that was signed out of its teams")
         self._welcome(connection, hello, joined, int(claims.expires_at_s * 1000))
 
     async def renew(self, connection: Connection, renew: Renew) -> None:
@@ -103,7 +104,8 @@ class Opening:
             if (claims.user, session) != (connection.user, connection.session):
                 raise errors.BadToken("Expected a token of the same user and session, got another's")
             added = [team for team in claims.teams if team not in connection.teams]
-            joined = await self._join(connection, added, None)
+            active_s = max((hold.active_s for hold in connection.holds), default=time.monotonic())
+            joined = await self._join(connection, added, active_s, claims.issued_at_s)
         if connection.state is not State.OPEN:
             return
         self._expire_with(connection, claims)
@@ -130,19 +132,17 @@ class Opening:
     def _expire_with(self, connection: Connection, claims: Claims) -> None:
         now_s = time.monotonic()
         connection.expires_s = now_s + claims.expires_at_s - time.time()
-        connection.issued_at_s = claims.issued_at_s
         self._worker.pulse.opened(connection, now_s)
 
-    async def _join(self, connection: Connection, teams: Sequence[str], active_s: float | None) -> list[_Joined]:
+    async def _join(
+        self, connection: Connection, teams: Sequence[str], active_s: float, issued_at_s: float
+    ) -> list[_Joined]:
         """Join teams, and wait until their rosters contain all that was acknowledged anywhere before."""
         worker = self._worker
-        if active_s is None:
-            active_s = max((hold.active_s for hold in connection.holds), default=time.monotonic())
         opened = [worker.use_team(name) for name in teams]
         try:
             holds = [
-                worker.holds.open(name, connection.user, connection.session, active_s, connection.issued_at_s)
-                for name in teams
+                worker.holds.open(name, connection.user, connection.session, active_s, issued_at_s) for name in teams
             ]
             # From here on whatever ends the connection gives these back.
             connection.holds += tuple(holds)

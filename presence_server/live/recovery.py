@@ -106,6 +106,7 @@ class Recovery:
     async def _recover(self, *, lost: bool) -> None:
         for team in self._teams():
             team.replica.pause()
+        await self._store.reconnect()
         await self._feed.connect()
         claim = await self._store.claim(teams=0, restoring=self._born != "")
         if lost or self._born not in ("", claim.born):

@@ -20,7 +20,7 @@ from presence_server.store.store import PAGE, Store
 from presence_server.store.types import Page, Reply
 
 # A reply may overtake the message of its own change; only what is still missing after so long was lost.
-OVERTAKEN_S: Final = 0.25
+OVERTAKEN_S: Final = 0.5
 # Updates kept while reading; more of them than that are read again instead.
 _BUFFERED: Final = 10_000
 # Before reading again what changed its epoch under the reading.

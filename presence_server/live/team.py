@@ -23,11 +23,13 @@ class Team:
         name: the team's id.
         replica: its roster.
         fanout: its sockets.
+        followed: whether its channel has been subscribed to.
         pending: connections that are on their way in: the team must stay.
     """
 
     def __init__(self, name: str, worker: Worker) -> None:
         self.name = name
+        self.followed = False
         self.pending = 0
         self._worker = worker
         self._members: dict[str, list[Connection]] = {}
@@ -99,6 +101,7 @@ class Team:
 
     def configured(self, idle_timeout_ms: int) -> None:
         """The team's idle timeout changed."""
+        self._worker.holds.reconsider(self.name)
         for connections in self._members.values():
             for connection in connections:
                 self._tell_self(connection)

@@ -12,14 +12,13 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from presence_server import errors
 from presence_server.core import frames, messages
 from presence_server.core.connection import State
 from presence_server.core.roster import NO_MARK, Mark
-from presence_server.core.status import OFFLINE, Presence, TeamView, UserDetail
+from presence_server.live.access import TeamAccess
 from presence_server.live.connections import Connections
 from presence_server.live.counters import Counters
 from presence_server.live.holds import Hold, Holds
@@ -33,16 +32,11 @@ from presence_server.store.connect import open_client
 from presence_server.store.feed import Feed
 from presence_server.store.link import Link, OutOfReach, Refused
 from presence_server.store.store import RETAIN_MS, Store
-from presence_server.store.types import Lost, Reply
+from presence_server.store.types import Reply
 
 TICK_S: Final = 0.5
 # How long a team that nobody here is in any more is kept: reloads and reconnects come back to it.
 LINGER_S: Final = 10.0
-# A version that no team reaches: reading what changed after it reads nothing but where the team stands.
-_NEVER: Final = 2**53
-
-T = TypeVar("T")
-
 logger: Final = logging.getLogger(__name__)
 
 
@@ -54,6 +48,7 @@ class Worker:
         verifier: checks tokens.
 
     Attributes:
+        access: reads and writes for HTTP.
         id: this worker's name in leases and connection ids, new at every start.
         live: whether statuses are fresh: Redis is within reach and every roster up to date.
         draining: whether the worker is on its way out.
@@ -83,9 +78,10 @@ class Worker:
             on_control=self._hear_control,
             on_down=self._redis_down,
         )
+        self.access = TeamAccess(self.store, self.teams, settings.remember_ms)
         self.holds = Holds(self.store, settings.lease_ttl_ms / 3000, self._idle_timeout_s, self._lease_gone)
         self._recovery = Recovery(
-            self.store, self._feed, self.holds, self._all_teams, self._hold_refused, self._tell_live
+            self.store, self._feed, self.holds, self._followed_teams, self._hold_refused, self._tell_live
         )
         self._sweeper = Sweeper(self.store, settings.lease_ttl_ms, self.counters, self._recovery.check)
         self.connections = Connections(self)
@@ -148,94 +144,6 @@ class Worker:
         counts = Counter(entry.status for team in self.teams.values() for _, entry in team.replica.roster.visible())
         return {"online": counts["online"], "busy": counts["busy"]}
 
-    # --- for HTTP -----------------------------------------------------------------------------------------------------
-
-    async def read_team(self, team: str, users: Sequence[str] | None) -> TeamView:
-        """Read who is not offline; with `users`, what each of these is.
-
-        Raises:
-            errors.Unavailable: Redis is out of reach.
-        """
-        if users is not None:
-            mark, _, details = await self._reach(self.store.details(team, users))
-            found = {user: Presence(detail.status, detail.since, detail.reason) for user, detail in details.items()}
-            return TeamView(mark.epoch, mark.version, found)
-        return await self._reach(self._read_all(team))
-
-    async def read_user(self, team: str, user: str) -> UserDetail:
-        """Read all about one user.
-
-        Raises:
-            errors.Unavailable: Redis is out of reach.
-        """
-        _, _, details = await self._reach(self.store.details(team, [user]))
-        return details[user]
-
-    async def choose(self, team: str, user: str, status: str, *, by_admin: bool) -> None:
-        """Set a user's chosen status.
-
-        Raises:
-            errors.Unavailable: Redis stayed out of reach.
-        """
-        await self.store.choose(team, user, status, by_admin=by_admin)
-
-    async def sign_out_user(self, team: str, user: str, *, by_admin: bool) -> None:
-        """Sign a user out of a team everywhere.
-
-        Raises:
-            errors.Unavailable: Redis stayed out of reach.
-        """
-        await self.store.sign_out(team, user, "", refuse_ms=self.settings.remember_ms, by_admin=by_admin, patient=False)
-
-    async def read_settings(self, team: str) -> int:
-        """Read a team's idle timeout, milliseconds.
-
-        Raises:
-            errors.Unavailable: Redis is out of reach.
-        """
-        return (await self._reach(self.store.changes(team, _NEVER))).idle_timeout_ms
-
-    async def write_settings(self, team: str, idle_timeout_ms: int) -> None:
-        """Set a team's idle timeout, and bring all its users into line with it.
-
-        Raises:
-            errors.Unavailable: Redis stayed out of reach.
-        """
-        await self.store.configure(team, idle_timeout_ms)
-        cursor: int | None = 0
-        while cursor is not None:
-            cursor = await self._reach(self.store.settle(team, cursor))
-
-    async def _read_all(self, team: str) -> TeamView:
-        here = self.teams.get(team)
-        roster = here.replica.roster if here is not None and here.replica.live else None
-        known = NO_MARK if roster is None else roster.mark
-        users: dict[str, Presence] = {}
-        page = await self.store.changes(team, known.version)
-        if roster is not None and page.mark.epoch == known.epoch and page.floor <= known.version and not page.more:
-            # The roster, as it was when asked, and what the page adds: as good as all pages, for one.
-            users = {user: entry.presence for user, entry in roster.visible()}
-        elif known.version:
-            page = await self.store.changes(team, 0)
-        while True:
-            for change in page.changes:
-                users[change.user] = Presence(change.status, change.since, change.reason)
-            if not page.more:
-                break
-            page = await self.store.changes(team, page.changes[-1].version)
-        visible = {user: presence for user, presence in users.items() if presence.status != OFFLINE}
-        return TeamView(page.mark.epoch, page.mark.version, visible)
-
-    async def _reach(self, work: Awaitable[T]) -> T:
-        try:
-            return await work
-        except (OutOfReach, Lost) as exc:
-            self.store.down(str(exc))
-            raise errors.Unavailable("Expected Redis within reach, got no answer; try again") from exc
-        except Refused as exc:
-            logger.error("Redis refused: %s", exc)
-            raise errors.Unavailable("Expected Redis to carry this out, got a refusal; see the server's log") from exc
-
     # --- teams --------------------------------------------------------------------------------------------------------
 
     def use_team(self, name: str) -> Team:
@@ -248,11 +156,14 @@ class Worker:
         return team
 
     async def _open_team(self, team: Team) -> None:
-        while self.teams.get(team.name) is team and not team.replica.live:
+        while self.teams.get(team.name) is team:
             await self._went_live.wait()
             try:
                 await self._feed.subscribe(team.name)
+                # From here on a recovery reads it too.
+                team.followed = True
                 await team.replica.read()
+                return
             except OutOfReach as exc:
                 self.store.down(str(exc))
                 await asyncio.sleep(0)
@@ -270,8 +181,8 @@ class Worker:
                 self.store.forget(team.name)
                 await self._feed.unsubscribe(team.name)
 
-    def _all_teams(self) -> list[Team]:
-        return list(self.teams.values())
+    def _followed_teams(self) -> list[Team]:
+        return [team for team in self.teams.values() if team.followed]
 
     def _known(self, name: str) -> Mark:
         team = self.teams.get(name)

@@ -43,7 +43,7 @@ class TeamPresence(_Endpoint):
         _claims, team = await _member(request)
         query = _query(request)
         statuses, users = _asked_statuses(query), _asked_users(query)
-        view = await _worker(request).read_team(team, users)
+        view = await _worker(request).access.read_team(team, users)
         found = {
             user: _shown(presence)
             for user, presence in view.users.items()
@@ -58,7 +58,7 @@ class UserPresence(_Endpoint):
     async def get(self, request: Request) -> Response:
         claims, team = await _member(request)
         user = _user(request)
-        detail = await _worker(request).read_user(team, user)
+        detail = await _worker(request).access.read_user(team, user)
         return _json(detail._asdict() if claims.admin or claims.user == user else _public(detail))
 
     async def put(self, request: Request) -> Response:
@@ -67,13 +67,13 @@ class UserPresence(_Endpoint):
         if "status" not in body:
             raise errors.BadMessage("Expected a member 'status' of 'online' or 'busy', got none")
         status = check_selectable(body["status"])
-        worker = _worker(request)
-        await worker.choose(team, user, status, by_admin=claims.user != user)
-        return _json((await worker.read_user(team, user))._asdict())
+        access = _worker(request).access
+        await access.choose(team, user, status, by_admin=claims.user != user)
+        return _json((await access.read_user(team, user))._asdict())
 
     async def delete(self, request: Request) -> Response:
         claims, team, user = await _himself_or_admin(request)
-        await _worker(request).sign_out_user(team, user, by_admin=claims.user != user)
+        await _worker(request).access.sign_out_user(team, user, by_admin=claims.user != user)
         return Response(status_code=204, headers=_NO_STORE)
 
 
@@ -82,14 +82,14 @@ class TeamSettings(_Endpoint):
 
     async def get(self, request: Request) -> Response:
         _claims, team = await _member(request)
-        return _json(_settings(await _worker(request).read_settings(team)))
+        return _json(_settings(await _worker(request).access.read_settings(team)))
 
     async def put(self, request: Request) -> Response:
         claims, team = await _member(request)
         if not claims.admin:
             raise errors.NotAllowed("Expected a token with the scope presence:admin, got one without")
         idle_timeout_ms = _idle_timeout_ms(await _json_object(request))
-        await _worker(request).write_settings(team, idle_timeout_ms)
+        await _worker(request).access.write_settings(team, idle_timeout_ms)
         return _json(_settings(idle_timeout_ms))
 
 

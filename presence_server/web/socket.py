@@ -23,6 +23,8 @@ from presence_server.web.protocol import EXTENSION
 if TYPE_CHECKING:
     from presence_server.live.worker import Worker
 
+PATH: Final = "/v1/ws"
+
 # As much as a transport buffers before it says that it is too much.
 _HIGH_WATER_BYTES: Final = 65_536
 

@@ -43,6 +43,7 @@ class MemoryWorker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counters = Counters()
+        self.access = self
         self.ready = True
         self.draining = False
         self.reachable = True
