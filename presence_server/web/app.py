@@ -7,30 +7,14 @@ from collections.abc import AsyncIterator
 from importlib import resources
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
 
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
-from presence_server.web import api, metrics, origins, problems, socket
+from presence_server.web import api, handshake, metrics, origins, problems, socket
 from presence_server.web import demo as demo_page
 from presence_server.web.auth import TokenVerifier
-
-
-class PresenceApp(Starlette):
-    """Starlette for HTTP; the WebSocket endpoint stands in front of it.
-
-    Middleware, routing and exception handlers are for requests. They cost 5 % of a connect and could do nothing for a
-    socket that is handed over before it has said anything.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] == socket.PATH:
-            scope["app"] = self
-            await socket.endpoint(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
@@ -54,13 +38,14 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
             await verifier.close()
 
     routes: list[BaseRoute] = [
+        WebSocketRoute(handshake.PATH, socket.Endpoint()),
         *api.routes,
         metrics.route,
         Mount("/static", StaticFiles(directory=str(resources.files("presence_server") / "static"))),
     ]
     if demo:
         routes += demo_page.routes
-    app = PresenceApp(
+    app = Starlette(
         routes=routes,
         middleware=origins.middleware(settings),
         exception_handlers=problems.handlers(),

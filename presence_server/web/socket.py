@@ -1,7 +1,7 @@
 """`GET /v1/ws`: the handshake, and the socket of a connection under any ASGI server.
 
-Under uvicorn with `web.protocol` the socket is handed over after the handshake. Elsewhere the same connection is served
-from `receive` and `send` here, with one task that writes.
+Under uvicorn with `web.protocol` none of this runs. Elsewhere the same connections are served from `receive` and `send`
+here, with a task that reads and one that writes.
 """
 
 from __future__ import annotations
@@ -17,38 +17,40 @@ from presence_server.core import frames
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
 from presence_server.web import problems
+from presence_server.web.handshake import DRAINING, FOREIGN_ORIGIN
 from presence_server.web.origins import origin_allowed
-from presence_server.web.protocol import EXTENSION
 
 if TYPE_CHECKING:
     from presence_server.live.worker import Worker
-
-PATH: Final = "/v1/ws"
 
 # As much as a transport buffers before it says that it is too much.
 _HIGH_WATER_BYTES: Final = 65_536
 
 
-async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-    """Accept a WebSocket and serve it (section 5 of the contract)."""
+class Endpoint:
+    """Accepts a WebSocket and serves it (section 5 of the contract).
+
+    An object, since a route would take a function for a view of a Starlette WebSocket.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _serve(scope, receive, send)
+
+
+async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
     app = scope["app"]
     worker: Worker = app.state.worker
     await receive()
     if worker.draining:
-        response = problems.problem(503, "unavailable", "Temporarily unavailable", "This worker drains: use another")
+        response = problems.problem(503, "unavailable", "Temporarily unavailable", DRAINING)
         await _deny(response.body, send)
         return
     await send({"type": "websocket.accept"})
     if not origin_allowed(app.state.settings, Headers(scope=scope)):
         worker.counters.refusals["4503"] += 1
-        reason = "Expected an allowed Origin; see PRESENCE_ALLOWED_ORIGINS"
-        await send({"type": "websocket.close", "code": 4503, "reason": reason})
+        await send({"type": "websocket.close", "code": 4503, "reason": FOREIGN_ORIGIN})
         return
-    hand_over = scope["extensions"].get(EXTENSION) if scope.get("extensions") else None
-    if hand_over is not None:
-        hand_over(worker.connections)
-    else:
-        await AsgiSocket(send).serve(worker.connections, receive)
+    await AsgiSocket(send).serve(worker.connections, receive)
 
 
 async def _deny(body: bytes | memoryview, send: Send) -> None:
