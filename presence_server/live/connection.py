@@ -52,7 +52,6 @@ class Connection(ConnectionCore):
         holds: its session's lease in each of its teams.
         watch: the users it is narrowed to, by team; None when it is narrowed nowhere.
         heard_s: when anything was last received.
-        pinged_s: when it was last pinged.
         blocked_s: since when its socket takes no more data; 0 while it does.
         bucket: its place in the wheel.
     """
@@ -65,7 +64,6 @@ class Connection(ConnectionCore):
         "heard_s",
         "holds",
         "id",
-        "pinged_s",
         "session",
         "socket",
         "user",
@@ -82,7 +80,6 @@ class Connection(ConnectionCore):
         self.holds: tuple[Hold, ...] = ()
         self.watch: dict[str, frozenset[str]] | None = None
         self.heard_s = now_s
-        self.pinged_s = 0.0
         self.blocked_s = 0.0
         self.bucket = 0
         self._outbox: list[bytes] | None = None

@@ -35,7 +35,8 @@ class Pulse:
         self._timeout_s = ping_timeout_s
         self._end = end
         self._wheel: Wheel[Connection] = Wheel(ping_interval_s, time.monotonic())
-        self._pinged: deque[tuple[float, list[Connection]]] = deque()
+        # When the answers are due, when the pings went out, and to whom.
+        self._pinged: deque[tuple[float, float, list[Connection]]] = deque()
         self._blocked: dict[Connection, None] = {}
 
     def add(self, connection: Connection, now_s: float) -> None:
@@ -67,7 +68,7 @@ class Pulse:
         while True:
             now_s = time.monotonic()
             if now_s - due_s > STANDSTILL_S:
-                self._pinged = deque((now_s + self._timeout_s, batch) for _, batch in self._pinged)
+                self._pinged = deque((now_s + self._timeout_s, pinged_s, batch) for _, pinged_s, batch in self._pinged)
             self.beat(now_s)
             due_s = max(due_s + self._wheel.tick_s, now_s)
             await asyncio.sleep(due_s - time.monotonic())
@@ -75,20 +76,20 @@ class Pulse:
     def beat(self, now_s: float) -> None:
         """Do what is due at this instant of the monotonic clock."""
         while self._pinged and self._pinged[0][0] <= now_s:
-            for connection in self._pinged.popleft()[1]:
-                if connection.heard_s < connection.pinged_s and connection.state is not State.CLOSED:
+            _, pinged_s, connections = self._pinged.popleft()
+            for connection in connections:
+                if connection.heard_s < pinged_s and connection.state is not State.CLOSED:
                     self._end(connection, 1011, "keepalive ping timeout")
         for connection in list(self._blocked):
             if now_s - connection.blocked_s >= STUCK_S:
                 self._end(connection, 4003, "too slow to read")
         visited = list(self._wheel.turn(now_s))
         for connection in visited:
-            connection.pinged_s = now_s
             connection.socket.ping()
             if connection.state is State.OPEN:
                 self.opened(connection, now_s)
         if visited:
-            self._pinged.append((now_s + self._timeout_s, visited))
+            self._pinged.append((now_s + self._timeout_s, now_s, visited))
 
     def _expect_hello(self, connection: Connection, _now_s: float) -> None:
         if connection.state is State.EXPECTED:

@@ -16,7 +16,8 @@ import orjson
 
 from presence_server.core.roster import NO_MARK, Change, Mark, News, Roster, Update, Verdict
 from presence_server.store.link import OutOfReach, Refused
-from presence_server.store.store import PAGE, Store
+from presence_server.store.queue import BULK
+from presence_server.store.store import Store
 from presence_server.store.types import Page, Reply
 
 # A reply may overtake the message of its own change; only what is still missing after so long was lost.
@@ -187,8 +188,8 @@ class Replica:
             return
         rows = list(self.roster.items())
         seen = self.roster.mark.version
-        for at in range(0, max(1, len(rows)), PAGE // 5):
-            await self._store.restore(self.team, rows[at : at + PAGE // 5], seen, self.idle_timeout_ms)
+        for at in range(0, max(1, len(rows)), BULK):
+            await self._store.restore(self.team, rows[at : at + BULK], seen, self.idle_timeout_ms)
 
     async def _read_once(self) -> bool:
         mine = self.roster.mark

@@ -7,6 +7,7 @@ here, with a task that reads and one that writes.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from presence_server.live.connections import Connections
 from presence_server.web import problems
 from presence_server.web.handshake import DRAINING, FOREIGN_ORIGIN
 from presence_server.web.origins import origin_allowed
+from presence_server.web.protocol import CLOSE_TIMEOUT_S, clip
 
 if TYPE_CHECKING:
     from presence_server.live.worker import Worker
@@ -43,7 +45,7 @@ async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     if worker.draining:
         response = problems.problem(503, "unavailable", "Temporarily unavailable", DRAINING)
-        await _deny(response.body, send)
+        await _deny(scope, response.body, send)
         return
     await send({"type": "websocket.accept"})
     if not origin_allowed(app.state.settings, Headers(scope=scope)):
@@ -53,7 +55,11 @@ async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
     await AsgiSocket(send).serve(worker.connections, receive)
 
 
-async def _deny(body: bytes | memoryview, send: Send) -> None:
+async def _deny(scope: Scope, body: bytes | memoryview, send: Send) -> None:
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        # The server makes an answer of its own, 403 by the ASGI specification.
+        await send({"type": "websocket.close"})
+        return
     headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
     await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": bytes(body)})
@@ -69,6 +75,7 @@ class AsgiSocket:
         self._send = send
         self._connection: Connection
         self._presence: Connections
+        self._writer: asyncio.Task[None]
         self._out: deque[dict[str, Any]] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -79,7 +86,7 @@ class AsgiSocket:
         """Serve until either side closes."""
         self._presence = presence
         self._connection = presence.accept(self)
-        writer = asyncio.create_task(self._write_all())
+        writer = self._writer = asyncio.create_task(self._write_all())
         reader = asyncio.create_task(self._read_all(receive))
         try:
             await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
@@ -125,15 +132,17 @@ class AsgiSocket:
             self._presence.paused(self._connection)
 
     def ping(self) -> None:
-        self._connection.heard_s = self._connection.pinged_s
+        self._connection.heard_s = time.monotonic()
 
     def close(self, code: int, reason: str = "") -> None:
         self.resume_reading()
-        self._put({"type": "websocket.close", "code": code, "reason": reason[:40]})
+        self._put({"type": "websocket.close", "code": code, "reason": clip(reason)})
+        # A writer that is stuck never comes to send it.
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
-        self._out.clear()
-        self._put({"type": "websocket.close", "code": 1011, "reason": ""})
+        """End the coroutine; what the server under it still has to send is the server's to drop."""
+        self._writer.cancel()
 
     def pause_reading(self) -> None:
         self._reading.clear()
