@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from presence_server.core import frames, messages
@@ -21,6 +22,10 @@ from presence_server.live.counters import Counters
 MAX_WINDOW_S: Final = 0.5
 # The part of the loop's time that sending to one team may take before its window grows.
 SHARE: Final = 0.04
+# Sockets written to in one turn of the loop, about 5 ms; the others follow in the next turns.
+SLICE: Final = 1_000
+# Snapshots sent in one turn of the loop when everybody needs one.
+SNAPSHOTS: Final = 50
 # Users in one part of a snapshot: about 40 KB, less than a socket's buffer.
 PART: Final = 500
 
@@ -52,6 +57,9 @@ class FanOut:
         self._watching: dict[Connection, frozenset[str]] = {}
         self._watchers: dict[str, dict[Connection, None]] = {}
         self._apart: dict[Connection, Position] = {}
+        # Those of the level who are still to be sent the frame of the last flush.
+        self._owed: dict[Connection, Callable[[bytes], None]] = {}
+        self._frame = b""
         self._changed: dict[str, None] = {}
         self._flushed_s = 0.0
         self._window_s = coalesce_s
@@ -72,6 +80,7 @@ class FanOut:
     def discard(self, connection: Connection) -> None:
         """The connection is gone."""
         self._level.pop(connection, None)
+        self._owed.pop(connection, None)
         self._apart.pop(connection, None)
         for user in self._watching.pop(connection, ()):
             watchers = self._watchers[user]
@@ -81,6 +90,7 @@ class FanOut:
 
     def rewatch(self, connection: Connection) -> None:
         """The connection's watch list changed: it gets a snapshot, so narrowed."""
+        # What it is owed, the snapshot holds.
         self.discard(connection)
         self._watch(connection)
         self._send_snapshot(connection)
@@ -90,6 +100,8 @@ class FanOut:
         """The connection takes no more data: pass it by, remembering where it stands."""
         if connection not in self._apart:
             self._level.pop(connection, None)
+            if (write := self._owed.pop(connection, None)) is not None:
+                write(self._frame)
             self._apart[connection] = self._level_at if self._changed else self._here()
 
     def unblock(self, connection: Connection) -> None:
@@ -129,13 +141,18 @@ class FanOut:
     def replaced(self) -> None:
         """The roster is another one: everybody gets a snapshot."""
         self._changed.clear()
-        for connection in [*self._level, *self._watching]:
-            self._apart[connection] = _NOWHERE
+        self._owed.clear()
+        everybody = [*self._level, *self._watching, *self._apart]
         self._level.clear()
-        for connection in list(self._apart):
-            self._apart[connection] = _NOWHERE
-            if not connection.blocked_s:
+        self._apart.update(dict.fromkeys(everybody, _NOWHERE))
+        self._send_anew(everybody)
+
+    def _send_anew(self, everybody: list[Connection]) -> None:
+        for connection in everybody[:SNAPSHOTS]:
+            if connection in self._apart and not connection.blocked_s:
                 self._catch_up(connection, {})
+        if len(everybody) > SNAPSHOTS:
+            asyncio.get_running_loop().call_soon(self._send_anew, everybody[SNAPSHOTS:])
 
     def flush(self) -> None:
         """Send what changed since the last flush."""
@@ -144,17 +161,19 @@ class FanOut:
             self._timer = None
         # The thread's own time: another process that has the processor is no reason to send less often.
         started_s = time.thread_time()
+        self._pay(len(self._owed))
         changed, self._changed = self._changed, {}
         self._level_at = self._here()
         if changed:
             delivered = self._send_level(changed) + self._send_watching(changed)
             self._observe(changed, delivered)
         frames_by_version: dict[int, bytes | None] = {}
-        for connection in list(self._apart):
-            if not connection.blocked_s:
+        for connection, position in list(self._apart.items()):
+            if not connection.blocked_s and position != _NOWHERE:
                 self._catch_up(connection, frames_by_version)
         self._flushed_s = time.monotonic()
-        self._window_s = max(self._coalesce_s, min(MAX_WINDOW_S, (time.thread_time() - started_s) / SHARE))
+        spent_s = (time.thread_time() - started_s) * max(1.0, len(self._level) / SLICE)
+        self._window_s = max(self._coalesce_s, min(MAX_WINDOW_S, spent_s / SHARE))
 
     def close(self) -> None:
         """Nobody is left."""
@@ -165,13 +184,25 @@ class FanOut:
     def _send_level(self, changed: dict[str, None]) -> int:
         if not self._level:
             return 0
-        frame = self._delta(self._fragments(changed))
-        # A copy, because writing may block a connection, which takes it out.
-        receivers = list(self._level.values())
-        for write in receivers:
-            write(frame)
-        self._counters.frames_sent += len(receivers)
-        return len(receivers) * len(changed)
+        self._frame = self._delta(self._fragments(changed))
+        self._owed = self._level.copy()
+        self._pay(SLICE)
+        self._counters.frames_sent += len(self._level)
+        return len(self._level) * len(changed)
+
+    def _pay(self, at_most: int) -> None:
+        """Send the last flush's frame to some who are still owed it, and leave the others to the next turn."""
+        frame, owed = self._frame, self._owed
+        if at_most >= len(owed):
+            # Taken over whole, because writing may block a connection, which looks it up.
+            self._owed = {}
+            for write in owed.values():
+                write(frame)
+            return
+        for connection in list(islice(owed, at_most)):
+            # Out before the writing, for the same reason.
+            owed.pop(connection)(frame)
+        asyncio.get_running_loop().call_soon(self._pay, SLICE)
 
     def _send_watching(self, changed: dict[str, None]) -> int:
         if not self._watchers:
