@@ -22,7 +22,7 @@ import presence_server
 from presence_server import cli, errors
 from presence_server.core import messages, status
 from presence_server.settings import VARIABLES, Settings, markdown_table
-from presence_server.web import openapi, socket
+from presence_server.web import handshake, openapi
 from presence_server.web.app import create_app
 from tests.support.site import Site
 from tests.support.tokens import SECRET
@@ -75,7 +75,7 @@ def calls(routes: list[BaseRoute]) -> Iterator[str]:
 
 
 def test_every_call_is_documented() -> None:
-    wanted = {f"`GET {socket.PATH}`", *calls(create_app(Settings(jwt_secret=SECRET)).routes)}
+    wanted = {f"`GET {handshake.PATH}`", *calls(create_app(Settings(jwt_secret=SECRET)).routes)}
     assert wanted >= {"`GET /v1/ws`", "`PUT /v1/teams/{team}/settings`", "`GET /metrics`", "`/static/`"}
     assert {call for call in wanted if call not in PROTOCOL.read_text()} == set()
 

@@ -88,7 +88,7 @@ class News(NamedTuple):
     def visible(self) -> bool:
         """Whether teammates see a difference, rather than only the user himself in what he has chosen."""
         change, before = self.change, self.before
-        if before is None:
+        if before is None or not before.since:
             return change.status != OFFLINE
         return (change.status, change.since, change.reason) != (before.status, before.since, before.reason)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from presence_server.store.keys import Keys
 from presence_server.store.link import OUT_OF_REACH, OutOfReach
 
 _CHANNELS_AT_ONCE: Final = 500
+
+logger: Final = logging.getLogger(__name__)
 
 
 class Feed:
@@ -67,12 +70,15 @@ class Feed:
         await self.close()
         # A reader that reconnects by itself would hide the break, and with it what was missed.
         self._pubsub = self._client.pubsub()
-        channels = [self._keys.control, *map(self._keys.feed, self._teams)]
-        events = [self._expect(channel) for channel in channels]
+        events = [self._expect(self._keys.control)]
         try:
+            await self._pubsub.subscribe(self._keys.control)
+            self._reader = asyncio.create_task(self._read(self._pubsub), name="feed")
+            # Read only now: until there was a reader, `subscribe` has left its team to this.
+            channels = [*map(self._keys.feed, self._teams)]
+            events += [self._expect(channel) for channel in channels]
             for at in range(0, len(channels), _CHANNELS_AT_ONCE):
                 await self._pubsub.subscribe(*channels[at : at + _CHANNELS_AT_ONCE])
-            self._reader = asyncio.create_task(self._read(self._pubsub), name="feed")
             await self._confirm(events)
         except OUT_OF_REACH as exc:
             await self.close()
@@ -88,22 +94,25 @@ class Feed:
         channel = self._keys.feed(team)
         event = self._expect(channel)
         try:
-            if self._pubsub is None:
+            if self._pubsub is None or self._reader is None:
                 raise OutOfReach("the subscription is broken")
             await self._pubsub.subscribe(channel)
             await self._confirm([event])
         except OUT_OF_REACH as exc:
-            # redis-py may have reconnected behind the reader's back: what came meanwhile is lost, so say so.
-            if self._reader is not None:
-                self._broken("a channel could not be subscribed to")
+            self._broken("a channel could not be subscribed to")
             raise OutOfReach(str(exc) or type(exc).__name__) from exc
 
     async def unsubscribe(self, team: str) -> None:
         """Stop following a team; a broken subscription is no reason to fail."""
         self._teams.discard(team)
-        if self._pubsub is not None:
-            with contextlib.suppress(*OUT_OF_REACH):
-                await self._pubsub.unsubscribe(self._keys.feed(team))
+        channel = self._keys.feed(team)
+        if self._pubsub is None or self._reader is None:
+            self._confirmed.pop(channel.encode(), None)
+            return
+        try:
+            await self._pubsub.unsubscribe(channel)
+        except OUT_OF_REACH:
+            self._broken("a channel could not be unsubscribed from")
 
     async def probe(self) -> None:
         """Publish a word and see that it comes back; a subscription that stays silent is reported as broken."""
@@ -138,18 +147,21 @@ class Feed:
         return self._confirmed.setdefault(channel.encode(), asyncio.Event())
 
     async def _confirm(self, events: Iterable[asyncio.Event]) -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            for event in events:
+        for event in events:
+            # Each of them, since very many take longer than one answer may.
+            async with asyncio.timeout(TIMEOUT_S):
                 await event.wait()
 
     def _broken(self, why: str) -> None:
+        # redis-py may have reconnected behind the reader's back: what came meanwhile is lost, so say so, once.
         reader, self._reader = self._reader, None
-        if reader is not None and reader is not asyncio.current_task():
+        if reader is None:
+            return
+        if reader is not asyncio.current_task():
             reader.cancel()
         self._on_down(why)
 
     async def _read(self, pubsub: PubSub) -> None:
-        me = asyncio.current_task()
         try:
             while True:
                 kind, channel, data = await pubsub.parse_response()
@@ -160,9 +172,10 @@ class Feed:
                         self._on_update(self._keys.team_of_feed(channel.decode()), data)
                 elif kind == b"subscribe" and (event := self._confirmed.pop(channel, None)) is not None:
                     event.set()
-        except OUT_OF_REACH as exc:
-            if self._reader is me:
-                self._broken(str(exc) or type(exc).__name__)
+        except Exception as exc:
+            if not isinstance(exc, OUT_OF_REACH):
+                logger.exception("What the subscription brought could not be handled")
+            self._broken(str(exc) or type(exc).__name__)
 
     def _hear(self, message: Any) -> None:
         if "probe" in message:

@@ -1,8 +1,9 @@
 """The index of due teams, in a slot of its own: which teams the sweep must look at, and when.
 
 No script may touch the index and a team both, so the index is written first, possibly too early, and the team after it:
-the other order would leave a ghost when the worker dies in between. A score once written stays in force until it has
-come, since sweeps put a team off only when it was due; that is why most writes can be left out.
+the other order would leave a ghost when the worker dies in between. A score once written usually stays in force until
+it has come, which is why most of these writes can be left out. Where a sweep came in between and put the team off, the
+team's script notices, and has the index told once more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MARGIN_MS: Final = 500
 
 
 class DueIndex:
-    """Remembers what this worker has written to the index, and says when that does not suffice."""
+    """Remembers what this worker has written to the index, and says when that hardly suffices."""
 
     def __init__(self, key: str) -> None:
         self._key = f"{key}:teams"
@@ -34,6 +35,10 @@ class DueIndex:
         if written is not None and now_ms + MARGIN_MS < written <= due_ms:
             return None
         self._written[team] = due_ms
+        return self.command(team, due_ms)
+
+    def command(self, team: str, due_ms: int) -> Command:
+        """The command that makes the index look at `team` by `due_ms`."""
         return ("ZADD", self._key, "LT", due_ms, team)
 
     def forget(self) -> None:

@@ -24,8 +24,18 @@ _NOT_NOW: Final = (
     exceptions.MasterDownError,
     exceptions.OutOfMemoryError,
 )
-OUT_OF_REACH: Final = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, asyncio.TimeoutError, *_NOT_NOW)
+# The same, where redis-py has no class for it: too few replicas, a disk that cannot be written, a script that hangs.
+_NOT_NOW_CODES: Final = ("NOREPLICAS", "MISCONF", "BUSY")
 
+# What is raised, rather than found among the replies, has to do with the connection itself: no server, no answer, no
+# access, no such database, or something that is no Redis at all.
+OUT_OF_REACH: Final = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.InvalidResponse,
+    exceptions.ResponseError,
+    OSError,
+)
 
 # Pipelines under way at once: each has a connection of its own.
 _AT_ONCE: Final = 8
@@ -76,7 +86,7 @@ class Link:
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         for i, reply in enumerate(replies):
-            if isinstance(reply, _NOT_NOW):
+            if _is_not_now(reply):
                 self.failures += 1
                 raise OutOfReach(str(reply)) from reply
             if isinstance(reply, Exception):
@@ -94,10 +104,21 @@ class Link:
             self.failures += 1
             raise OutOfReach(str(exc) or type(exc).__name__) from exc
 
+    async def reset(self) -> None:
+        """Let the next pipelines make new connections: a failover may have left a server that only refuses."""
+        with contextlib.suppress(*OUT_OF_REACH):
+            await self._client.connection_pool.disconnect(inuse_connections=False)
+
     async def close(self) -> None:
         """Close the connections to Redis."""
         with contextlib.suppress(*OUT_OF_REACH):
             await self._client.aclose()
+
+
+def _is_not_now(reply: Any) -> bool:
+    return isinstance(reply, _NOT_NOW) or (
+        isinstance(reply, exceptions.ResponseError) and str(reply).partition(" ")[0] in _NOT_NOW_CODES
+    )
 
 
 def evaluate(script: Script, key: str, *arguments: Any) -> Command:

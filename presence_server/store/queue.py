@@ -13,7 +13,7 @@ from presence_server.store.scripts import Script
 
 PATIENCE_S: Final = 10.0
 # Sized so that no script keeps Redis from others for more than about two milliseconds.
-BULK: Final = 100
+BULK: Final = 50
 # Calls in one pipeline: enough to be cheap, few enough that replies are not waited for long.
 PIPELINE: Final = 200
 
@@ -169,11 +169,22 @@ class Queue:
         return taken
 
     def give_back(self, calls: Iterable[Call]) -> None:
-        """Put calls that could not be carried out back in front, in order."""
-        self._calls.extendleft(reversed(list(calls)))
+        """Put calls that could not be carried out back in front, in order, but for those superseded meanwhile."""
+        for call in reversed(list(calls)):
+            newer = self._superseding.get(call.key) if call.key is not None else None
+            if newer is not None and newer.waiting:
+                newer.waiting[0][:0] = call.waiting[0]
+                continue
+            if call.key is not None:
+                self._superseding[call.key] = call
+            self._calls.appendleft(call)
 
     def expire(self) -> None:
         """Answer what has waited too long with `errors.Unavailable`, and drop it."""
         now_s = self._clock()
         for call in self._calls:
             call.prune(now_s)
+        # What nobody waits for any more must not pile up while Redis is out of reach.
+        self._calls = deque(call for call in self._calls if call.inputs)
+        self._newest = {team: call for team, call in self._newest.items() if call.inputs}
+        self._superseding = {key: call for key, call in self._superseding.items() if call.inputs}

@@ -22,14 +22,14 @@ from presence_server.store import scripts
 from presence_server.store.index import DueIndex
 from presence_server.store.keys import Keys
 from presence_server.store.link import Command, Link, OutOfReach, Refused, evaluate
-from presence_server.store.queue import BULK_SCRIPTS, PIPELINE, Call, Pace, Queue
+from presence_server.store.queue import BULK, BULK_SCRIPTS, PIPELINE, Call, Pace, Queue
 from presence_server.store.scripts import Script
 from presence_server.store.types import Claim, Lost, Page, Reply, Swept
 
 # How long an offline user stays among a team's changes, so that views that were away can be continued with a delta.
 RETAIN_MS: Final = 3_600_000
 PAGE: Final = 500
-SWEPT_AT_ONCE: Final = 100
+SWEPT_AT_ONCE: Final = 50
 CLAIMED_AT_ONCE: Final = 100
 # A sweeper that dies leaves its teams to others after so long.
 CLAIM_MS: Final = 1_000
@@ -292,6 +292,8 @@ class Store:
             raise Lost(f"Expected team '{team}' in Redis, got nothing: it has lost its data")
         self.changes_published += body.get("changed", 0)
         self._timeouts[team] = body["idle_ms"]
+        if look := body["look"]:
+            self._send_first(self._index.command(team, int(look)))
         reply = Reply(_mark(body), body["idle_ms"], body["now"], body)
         self._observe(team, reply, known)
         return reply
@@ -323,9 +325,16 @@ class Store:
         if not users:
             page = await self.changes(team, 2**53)
             return page.mark, page.idle_timeout_ms, {}
-        body = orjson.loads((await self._link.execute([self._command(scripts.DETAIL, team, list(users))]))[0])
-        found = zip(users, body["users"], strict=True)
-        return _mark(body), body["idle_ms"], {user: _detail(user, entry) for user, entry in found}
+        parts = [list(users[at : at + BULK]) for at in range(0, len(users), BULK)]
+        replies = await self._link.execute([self._command(scripts.DETAIL, team, part) for part in parts])
+        bodies = [orjson.loads(reply) for reply in replies]
+        found = {
+            user: _detail(user, entry)
+            for part, body in zip(parts, bodies, strict=True)
+            for user, entry in zip(part, body["users"], strict=True)
+        }
+        # The first part's mark: what the others may know beyond it does no harm.
+        return _mark(bodies[0]), bodies[0]["idle_ms"], found
 
     async def sweep(self, team: str) -> Swept:
         """Bring the users whose deadline has come into line with the rule."""
@@ -380,6 +389,7 @@ class Store:
             self._settings.remember_ms + self._settings.lease_ttl_ms,
             self._worker,
             int(restoring),
+            self._settings.lease_ttl_ms,
         )
         body = orjson.loads((await self._link.execute([command]))[0])
         self._ahead_ms = body["now"] - time.monotonic() * 1000
@@ -398,6 +408,10 @@ class Store:
         """After a sweep, say when the team must be looked at next; None for never."""
         due = "" if due_ms is None else due_ms
         await self._link.execute([evaluate(scripts.RESCHEDULE, self.keys.due, team, claimed_until, due)])
+
+    async def reconnect(self) -> None:
+        """Use new connections from now on."""
+        await self._link.reset()
 
     async def uptime_s(self) -> int:
         """How long Redis has been running, seconds."""

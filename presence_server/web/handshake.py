@@ -49,8 +49,10 @@ def answer(head: bytes, app: Starlette) -> Answer:
     protocol.receive_data(head)
     events = protocol.events_received()
     if not events:
-        # The library has already put its complaint into words.
-        return Answer(b"".join(protocol.data_to_send()), accepted=False, origin_allowed=False)
+        # The library could not read the request, and would hang up without a word.
+        why = protocol.handshake_exc.__cause__ if protocol.handshake_exc is not None else None
+        response = protocol.reject(HTTPStatus.BAD_REQUEST, f"Expected a WebSocket handshake, got none: {why}\n")
+        return Answer(response.serialize(), accepted=False, origin_allowed=False)
     request = events[0]
     assert isinstance(request, Request)
     response = _response(protocol, request, app)

@@ -33,21 +33,23 @@ class Listener:
         self._listener = listener
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._again: asyncio.TimerHandle | None = None
         listener.setblocking(False)
         self._listen()
 
     def close(self) -> None:
         """Accept no more."""
+        if self._again is not None:
+            self._again.cancel()
         self._loop.remove_reader(self._listener)
 
     async def wait_closed(self) -> None:
         """Wait for the connections that are being made."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks)
 
     def _listen(self) -> None:
-        if self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener, self._accept)
+        self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
@@ -59,18 +61,20 @@ class Listener:
                 self._complain(exc)
                 return
             accepted.setblocking(False)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make_protocol, accepted))
+            task = self._loop.create_task(self._make(accepted))
             self._tasks.add(task)
-            task.add_done_callback(self._made)
+            task.add_done_callback(self._tasks.discard)
 
-    def _made(self, task: asyncio.Task[object]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            _logger.warning("A connection could not be made: %s", failure)
+    async def _make(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._make_protocol, accepted)
+        except Exception as exc:
+            accepted.close()
+            _logger.warning("A connection could not be made: %s", exc)
 
     def _complain(self, exc: OSError) -> None:
         # Anything else befell one peer alone (accept(2) hands on its network errors).
         if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             _logger.error("Expected to accept a connection, got '%s'; raise the limit of open files", exc.strerror)
             self._loop.remove_reader(self._listener)
-            self._loop.call_later(_EXHAUSTED_S, self._listen)
+            self._again = self._loop.call_later(_EXHAUSTED_S, self._listen)

@@ -28,8 +28,8 @@ from presence_server.web import handshake, small_frames
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-# How long a peer may take to answer a close frame, or to stop sending what is not read any more.
-_CLOSE_TIMEOUT_S: Final = 2.0
+# How long a peer may take to read and answer a close frame.
+CLOSE_TIMEOUT_S: Final = 2.0
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ class PresenceProtocol(asyncio.Protocol):
         # Whether the handshake is done, and there is a connection.
         self._open = False
         self._parser: Protocol | None = None
-        self._message: list[bytes] | None = None
+        # One buffer: a list of fragments would grow with empty ones without end.
+        self._message: bytearray | None = None
         self._closing: asyncio.TimerHandle | None = None
 
     # --- what comes in ----------------------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ class PresenceProtocol(asyncio.Protocol):
         answer = handshake.answer(head, self._app)
         self._transport.write(answer.response)
         if not answer.accepted:
-            self._transport.close()
+            self._end_now()
             return
         self._connection = self._presence.accept(self)
         self._open = True
@@ -112,10 +113,11 @@ class PresenceProtocol(asyncio.Protocol):
     def _parse(self, parser: Protocol, data: bytes) -> None:
         parser.receive_data(data)
         for event in parser.events_received():
-            if isinstance(event, Frame):
+            # What follows a close frame of this side is read only so that the frame arrives.
+            if isinstance(event, Frame) and self._closing is None:
                 self._take(event)
-        if parser.parser_exc is not None and parser.close_sent is not None:
-            self._fail(parser, parser.close_sent.code)
+        if parser.parser_exc is not None and self._closing is None:
+            self._fail(parser)
         else:
             self._answer(parser)
 
@@ -128,37 +130,39 @@ class PresenceProtocol(asyncio.Protocol):
         elif frame.opcode is Opcode.TEXT and frame.fin:
             self._presence.received(self._connection, bytes(frame.data))
         elif frame.opcode is Opcode.TEXT:
-            self._message = [bytes(frame.data)]
+            self._message = bytearray(frame.data)
         elif frame.opcode is Opcode.CONT and self._message is not None:
-            self._message.append(bytes(frame.data))
+            self._message += frame.data
             if frame.fin:
-                message, self._message = b"".join(self._message), None
+                message, self._message = bytes(self._message), None
                 self._presence.received(self._connection, message)
 
     def _answer(self, parser: Protocol) -> None:
-        """Send what the library has to say: pongs, the answer to a close frame."""
+        """Send what the library has to say: pongs, a close frame. After one of this side nothing follows."""
         for data in parser.data_to_send():
-            if data:
+            if data and self._closing is None:
                 self._transport.write(data)
-            else:
-                self._transport.close()
-        if parser.close_rcvd is not None and not self._transport.is_closing():
+        if parser.close_rcvd is not None:
             # The server is the first to end the TCP connection (RFC 6455, section 7.1.1).
-            self._transport.close()
+            self._end_now()
 
-    def _fail(self, parser: Protocol, code: int) -> None:
+    def _fail(self, parser: Protocol) -> None:
+        """End the connection by what the library objects to."""
+        answer = parser.data_to_send()
+        code = cast(Close, parser.close_sent).code
         if code in (1007, 1009):
             # What the library would answer, put in the contract's words.
-            parser.data_to_send()
             self._presence.garbled(self._connection, "Expected a text frame of at most 64 KiB, got something else")
             return
         self._presence.lost(self._connection, code)
-        self._answer(parser)
+        self._transport.write(b"".join(answer))
         self._end_soon()
 
     def eof_received(self) -> None:
         """The peer will send no more; there is nothing a presence connection could still be good for."""
-        return
+        if self._open:
+            self._presence.lost(self._connection, 1006)
+        self._end_now()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._open:
@@ -179,7 +183,7 @@ class PresenceProtocol(asyncio.Protocol):
         """uvicorn ends: whoever is left after the drain is told so."""
         if self._open:
             self.close(1012)
-        self._transport.close()
+        self._end_now()
 
     # --- the socket of a connection (live.connection.Socket) --------------------------------------------------------
 
@@ -192,17 +196,25 @@ class PresenceProtocol(asyncio.Protocol):
         if self._parser is None:
             self._parser = _make_parser()
         if self._parser.state is State.OPEN:
-            self._parser.send_close(code, _clip(reason))
+            self._parser.send_close(code, clip(reason))
             self._answer(self._parser)
         else:
-            self._transport.write(Frame(Opcode.CLOSE, Close(code, _clip(reason)).serialize()).serialize(mask=False))
+            self._transport.write(Frame(Opcode.CLOSE, Close(code, clip(reason)).serialize()).serialize(mask=False))
         self._end_soon()
 
     def _end_soon(self) -> None:
         # Closing now, with data unread, would reset the connection and take the close frame with it.
         self._transport.resume_reading()
+        self._give_up_later()
+
+    def _end_now(self) -> None:
+        self._transport.close()
+        self._give_up_later()
+
+    def _give_up_later(self) -> None:
+        # A peer that does not read could otherwise keep the socket, and what is in its buffer, for ever.
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT_S, self._transport.close)
+            self._closing = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
 
     def abort(self) -> None:
         self._transport.abort()
@@ -218,6 +230,6 @@ def _make_parser() -> Protocol:
     return Protocol(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_logger)
 
 
-def _clip(reason: str) -> str:
-    """A close frame's reason has room for 123 bytes (RFC 6455, section 5.5)."""
+def clip(reason: str) -> str:
+    """Shorten a reason: a close frame's reason has room for 123 bytes (RFC 6455, section 5.5)."""
     return reason.encode()[:123].decode(errors="ignore")

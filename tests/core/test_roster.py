@@ -208,6 +208,9 @@ def test_who_is_offline_is_in_the_roster_and_not_to_be_seen() -> None:
     [
         (None, ("online", 1, "signed_in", "online"), True),
         (None, ("offline", 0, "", "busy"), False),
+        # He had chosen without ever having been there, and comes in idle.
+        (("offline", 0, "", "busy"), ("offline", 9, "idle", "busy"), False),
+        (("offline", 0, "", "busy"), ("busy", 9, "signed_in", "busy"), True),
         (("online", 1, "signed_in", "online"), ("busy", 2, "chosen", "busy"), True),
         (("online", 1, "signed_in", "online"), ("offline", 2, "idle", "online"), True),
         # Only the choice is another one: nobody but the user himself is told (no change, no message).

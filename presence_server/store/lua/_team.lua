@@ -1,7 +1,7 @@
 -- What every script of a team begins with: its state, the rule, and the one way to publish.
 --
 -- KEYS[1]  the team's base, <prefix>:{<team>}; every key of the team is this plus a suffix, so all share its slot:
---            :meta       hash    epoch, version, tip, floor
+--            :meta       hash    epoch, version, tip, floor, look (when the index of due teams lets somebody look)
 --            :settings   hash    idle_ms, at (when it was changed); without TTL, it is configuration
 --            :user:<id>  hash    chosen, status, since (0: never seen), reason, active, not_before,
 --                                version (0: not among the changes), fresh (1: the choice is still the default),
@@ -15,8 +15,9 @@
 --          gap_from, gap_until (the last interval in which nobody swept), publish (PUBLISH or SPUBLISH)
 -- ARGV[2]  JSON: the operation's own input
 --
--- Every script returns JSON: now, epoch, version, tip, deadline (the team's earliest, or false) and its own results;
--- or lost = true, having done nothing, when the team is empty although the worker has a roster of it.
+-- Every script returns JSON: now, epoch, version, tip, deadline (the team's earliest, or false), look (by when the index
+-- must be told to look at the team, or false if it will anyway) and its own results; or lost = true, having done
+-- nothing, when the team is empty although the worker has a roster of it.
 -- Times are milliseconds by Redis's clock.
 
 local base = KEYS[1]
@@ -29,8 +30,9 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local meta_key, settings_key = base .. ':meta', base .. ':settings'
 local changes_key, deadlines_key = base .. ':changes', base .. ':deadlines'
 
-local meta = redis.call('HMGET', meta_key, 'epoch', 'version', 'tip', 'floor')
+local meta = redis.call('HMGET', meta_key, 'epoch', 'version', 'tip', 'floor', 'look')
 local epoch, version, tip, floor = meta[1], tonumber(meta[2] or 0), meta[3] or '', tonumber(meta[4] or 0)
+local look = tonumber(meta[5])
 local first_version = version
 
 local settings = redis.call('HMGET', settings_key, 'idle_ms', 'at')
@@ -60,8 +62,8 @@ local function user_key(id)
 end
 
 local function load(id)
-  local user = { id = id, seen = false, status = 'offline', since = 0, reason = '', active = 0, chosen = 'online',
-    version = 0, not_before = 0, fresh = 0, leases = {}, out = {} }
+  local user = { id = id, status = 'offline', since = 0, reason = '', active = 0, version = 0, not_before = 0,
+    fresh = 0, leases = {}, out = {} }
   local flat = redis.call('HGETALL', user_key(id))
   for i = 1, #flat, 2 do
     local field, value = flat[i], flat[i + 1]
@@ -76,7 +78,9 @@ local function load(id)
       user[field] = tonumber(value)
     end
   end
-  user.seen = #flat > 0
+  -- Who was only ever signed out has been refused, but not seen.
+  user.seen = user.chosen ~= nil
+  user.chosen = user.chosen or 'online'
   return user
 end
 
@@ -95,16 +99,22 @@ local function put_off(instant, by)
   return instant
 end
 
+local function lease_ends(lease)
+  return put_off(lease.expires, config.lease_ms)
+end
+
 local function held_until(user)
   local last = 0
   for _, lease in pairs(user.leases) do
-    last = math.max(last, put_off(lease.expires, config.lease_ms))
+    -- Who is offline already is not brought back by a delay.
+    last = math.max(last, user.status == 'offline' and lease.expires or lease_ends(lease))
   end
   return last
 end
 
 local function idle_at(user)
-  return put_off(user.active + idle_ms, config.lease_ms / 3)
+  local instant = user.active + idle_ms
+  return user.status == 'offline' and instant or put_off(instant, math.floor(config.lease_ms / 3))
 end
 
 local function set_lease(user, name, expires, open)
@@ -144,13 +154,16 @@ local function record(user)
 end
 
 local function why_offline(cause, holds_until, idles_at)
+  -- No lease is left: they were ended, rather than having run out.
+  if holds_until == 0 then
+    return cause or 'disconnected'
+  end
   -- If both are so, the earlier deadline gives the reason (rule 1); a deadline that had already passed when the timeout
   -- was set is the setting's doing.
-  local ended = cause == 'signed_out' or cause == 'forced'
-  if idles_at <= (ended and now or holds_until) then
+  if idles_at <= holds_until then
     return idles_at <= settings_at and 'settings' or 'idle'
   end
-  return ended and cause or 'disconnected'
+  return 'disconnected'
 end
 
 -- An offline user stays among the changes for a while, so that those who were away can be told; then he is forgotten.
@@ -163,8 +176,10 @@ end
 -- choice itself changed, which his own connections must learn even if nobody sees a difference.
 local function settle(user, cause, rechosen)
   local holds_until, idles_at = held_until(user), idle_at(user)
-  local status = (holds_until > now and idles_at > now) and user.chosen or 'offline'
-  if status ~= user.status then
+  local held = holds_until > now
+  local status = (held and idles_at > now) and user.chosen or 'offline'
+  -- Who is idle when he first comes in is offline since then.
+  if status ~= user.status or (held and user.since == 0) then
     if status == 'offline' then
       user.reason = why_offline(cause, holds_until, idles_at)
     else
@@ -172,7 +187,8 @@ local function settle(user, cause, rechosen)
     end
     user.status, user.since = status, now
     record(user)
-  elseif rechosen then
+  elseif rechosen or (held and user.version == 0) then
+    -- Who is here must be among the changes, even if he was forgotten and is still idle: there new settings find him.
     record(user)
   end
   if status ~= 'offline' then
@@ -187,7 +203,7 @@ end
 
 local function drop_expired_leases(user)
   for name, lease in pairs(user.leases) do
-    if put_off(lease.expires, config.lease_ms) <= now then
+    if lease_ends(lease) <= now then
       drop_lease(user, name)
     end
   end
@@ -197,6 +213,25 @@ local function drop_expired_leases(user)
       redis.call('HDEL', user_key(user.id), 'out:' .. session)
     end
   end
+end
+
+local function first_deadline()
+  return tonumber(redis.call('ZRANGE', deadlines_key, 0, 0, 'WITHSCORES')[2])
+end
+
+local function look_at(instant)
+  look = instant
+  redis.call('HSET', meta_key, 'look', text(instant))
+end
+
+-- A deadline before the instant at which the index lets somebody look, or long after one at which nobody came, is the
+-- worker's to tell: the index has another slot.
+local function must_be_told(deadline)
+  if deadline and (not look or deadline < look or look + 2000 < now) then
+    look_at(deadline)
+    return true
+  end
+  return false
 end
 
 -- Ends every script: one version bump per change, one message per script, written and published together.
@@ -217,15 +252,16 @@ local function finish(results, extra)
     end
     redis.call(config.publish, base .. ':feed', cjson.encode(message))
   end
+  local deadline = first_deadline()
+  results.deadline = deadline or false
+  results.look = must_be_told(deadline) and deadline
   local ttl = 2 * config.remember_ms + config.lease_ms
   redis.call('PEXPIRE', meta_key, ttl)
   redis.call('PEXPIRE', changes_key, ttl)
   redis.call('PEXPIRE', deadlines_key, ttl)
-  local first = redis.call('ZRANGE', deadlines_key, 0, 0, 'WITHSCORES')
   results.now, results.epoch, results.version, results.tip = now, epoch, version, tip
   results.changed = #published
   results.idle_ms = idle_ms
-  results.deadline = first[2] and tonumber(first[2]) or false
   return cjson.encode(results)
 end
 

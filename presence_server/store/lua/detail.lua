@@ -9,7 +9,7 @@ for i, id in ipairs(input) do
   if user.seen then
     local open = 0
     for _, lease in pairs(user.leases) do
-      if put_off(lease.expires, config.lease_ms) > now then
+      if lease_ends(lease) > now then
         open = open + lease.open
       end
     end

@@ -8,7 +8,7 @@ if epoch then
     local user, name = load(entry[1]), config.worker .. ':' .. entry[2]
     local lease = user.leases[name]
     -- A lease that has run out is not brought back to life by learning late how it ended.
-    if lease and put_off(lease.expires, config.lease_ms) > now then
+    if lease and lease_ends(lease) > now then
       if entry[3] > 0 then
         set_lease(user, name, lease.expires, entry[3])
       elseif lease.open > 0 then

@@ -13,7 +13,7 @@ for i, entry in ipairs(input) do
   local lease = user.leases[name]
   if refused(user, entry[2]) then
     gone[#gone + 1] = { i - 1, 'signed_out' }
-  elseif lease == nil or put_off(lease.expires, config.lease_ms) <= now then
+  elseif lease == nil or lease_ends(lease) <= now then
     gone[#gone + 1] = { i - 1, 'expired' }
   else
     local newer = entry[4] >= 0 and touch(user, entry[4])

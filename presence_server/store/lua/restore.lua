@@ -14,7 +14,7 @@ for _, entry in ipairs(input[1]) do
   if not user.seen then
     user.status, user.since, user.reason, user.chosen = entry[2], entry[3], entry[4], entry[5]
     if user.status ~= 'offline' then
-      user.active = now - idle_ms + config.lease_ms
+      user.active = math.min(now, now - idle_ms + config.lease_ms)
     end
     create(user, 1)
     if user.status ~= 'offline' then

@@ -9,6 +9,8 @@ if not epoch then
 end
 local user, session = load(input[1]), input[2]
 local till = text(now + input[3])
+-- What had come to pass before is not the sign-out's doing.
+settle(user)
 for name, lease in pairs(user.leases) do
   local held = string.match(name, '^[^:]*:(.*)$')
   if session == '' or held == session or lease.open == 0 then
@@ -25,5 +27,6 @@ if input[4] then
   user.not_before = math.floor(now / 1000)
   redis.call('HSET', user_key(user.id), 'not_before', user.not_before)
 end
+drop_expired_leases(user)
 settle(user, input[4] and 'forced' or 'signed_out')
 return finish({}, { signed_out = { input[1], session } })

@@ -19,6 +19,12 @@ if epoch then
       redis.call('HSET', meta_key, 'floor', text(floor))
     end
   end
+  local deadline = first_deadline()
+  if deadline then
+    look_at(math.min(deadline, now + config.lease_ms))
+  else
+    redis.call('HDEL', meta_key, 'look')
+  end
   seen = #due / 2
   more = seen == input[1]
 end
