@@ -63,10 +63,12 @@ class Verdict(Enum):
 class Entry:
     """One user in a roster, with its encoded form: encoded once per change, sent to everybody."""
 
-    __slots__ = ("chosen", "fragment", "reason", "since", "status", "version")
+    __slots__ = ("chosen", "fragment", "reason", "shown", "since", "status", "version")
 
     def __init__(self, change: Change) -> None:
         self.version = change.version
+        # The version of the last change that teammates could see.
+        self.shown = change.version
         self.status = change.status
         self.since = change.since
         self.reason = change.reason
@@ -142,8 +144,11 @@ class Roster:
                 continue
             # Taken out first, so that the dict stays in the order of last changes: `since` relies on it.
             before = users.pop(change.user, None)
-            users[change.user] = Entry(change)
-            news.append(News(change, before))
+            entry = users[change.user] = Entry(change)
+            item = News(change, before)
+            if before is not None and not item.visible:
+                entry.shown = before.shown
+            news.append(item)
         self.mark = mark
         return news
 

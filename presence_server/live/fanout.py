@@ -73,9 +73,9 @@ class FanOut:
         self._watch(connection)
         if resume is not None and connection not in self._watching and self._roster.continues(*resume):
             self._send(connection, self._delta(self._since(resume.version)))
+            self._place(connection)
         else:
-            self._send_snapshot(connection)
-        self._place(connection)
+            self._begin(connection)
 
     def discard(self, connection: Connection) -> None:
         """The connection is gone."""
@@ -93,8 +93,7 @@ class FanOut:
         # What it is owed, the snapshot holds.
         self.discard(connection)
         self._watch(connection)
-        self._send_snapshot(connection)
-        self._place(connection)
+        self._begin(connection)
 
     def block(self, connection: Connection) -> None:
         """The connection takes no more data: pass it by, remembering where it stands."""
@@ -108,6 +107,15 @@ class FanOut:
         """The connection takes data again: bring it up to date."""
         if connection in self._apart:
             self._catch_up(connection, {})
+
+    def _begin(self, connection: Connection) -> None:
+        """Send the first snapshot, or of whatever has to begin anew; to one that is blocked, when it reads again."""
+        if connection.blocked_s:
+            # What it has not read yet of another snapshot comes first, and whole.
+            self._apart[connection] = _NOWHERE
+            return
+        self._send_snapshot(connection)
+        self._place(connection)
 
     def _watch(self, connection: Connection) -> None:
         users = connection.watched(self._team)
@@ -254,7 +262,11 @@ class FanOut:
 
     def _since_by_user(self, version: int) -> list[tuple[str, bytes]]:
         # A user who has only chosen, and never been seen, is nobody's news.
-        found = [(user, entry.fragment) for user, entry in self._roster.since(version) if entry.since]
+        found = [
+            (user, entry.fragment)
+            for user, entry in self._roster.since(version)
+            if entry.since and entry.shown > version
+        ]
         return found[::-1]
 
     def _since(self, version: int) -> list[bytes]:

@@ -78,7 +78,8 @@ class Pulse:
         while self._pinged and self._pinged[0][0] <= now_s:
             _, pinged_s, connections = self._pinged.popleft()
             for connection in connections:
-                if connection.heard_s < pinged_s and connection.state is not State.CLOSED:
+                # From who is blocked nothing is read, hence no answer either; he has his own time limit.
+                if connection.heard_s < pinged_s and not connection.blocked_s and connection.state is not State.CLOSED:
                     self._end(connection, 1011, "keepalive ping timeout")
         for connection in list(self._blocked):
             if now_s - connection.blocked_s >= STUCK_S:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from presence_server.live.counters import Counters
+from presence_server.store.direct import CLAIMED_AT_ONCE
 from presence_server.store.link import OutOfReach, Refused
-from presence_server.store.store import CLAIMED_AT_ONCE, Store
+from presence_server.store.store import Store
 from presence_server.store.types import Claim
 
 INTERVAL_S: Final = 0.5

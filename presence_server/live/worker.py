@@ -29,9 +29,10 @@ from presence_server.live.sweeper import Sweeper
 from presence_server.live.team import Team
 from presence_server.settings import Settings
 from presence_server.store.connect import open_client
+from presence_server.store.direct import RETAIN_MS
 from presence_server.store.feed import Feed
 from presence_server.store.link import Link, OutOfReach, Refused
-from presence_server.store.store import RETAIN_MS, Store
+from presence_server.store.store import Store
 from presence_server.store.types import Reply
 
 TICK_S: Final = 0.5

@@ -25,6 +25,14 @@ AT_ONCE: Final = 8.0
 BULK_SCRIPTS: Final = frozenset({scripts.JOIN, scripts.RENEW, scripts.LEAVE})
 
 
+def fail(future: asyncio.Future[Any], reason: str) -> None:
+    """Give a future `errors.Unavailable` instead of its result."""
+    if not future.done():
+        future.set_exception(errors.Unavailable(reason))
+        # Not everybody looks; whoever does still gets it.
+        future.exception()
+
+
 class Request:
     """Somebody waiting for an operation.
 
@@ -68,10 +76,7 @@ class Call:
         """Tell everybody who waits that it cannot be done now."""
         for requests in self.waiting:
             for request in requests:
-                if not request.future.done():
-                    request.future.set_exception(errors.Unavailable(reason))
-                    # Not everybody looks; whoever does still gets it.
-                    request.future.exception()
+                fail(request.future, reason)
 
     def prune(self, now_s: float) -> None:
         """Drop the requests that have waited too long or were given up, and entries nobody waits for any more."""
@@ -79,9 +84,7 @@ class Call:
             still = []
             for request in self.waiting[i]:
                 if request.expires_s is not None and request.expires_s <= now_s:
-                    if not request.future.done():
-                        reason = f"Expected Redis within reach, got no answer in {PATIENCE_S:.0f} s; try again"
-                        request.future.set_exception(errors.Unavailable(reason))
+                    fail(request.future, f"Expected Redis within reach, got no answer in {PATIENCE_S:.0f} s; try again")
                 elif not request.future.cancelled():
                     still.append(request)
             self.waiting[i] = still

@@ -182,15 +182,17 @@ def test_whatever_arrives_nothing_unexpected_is_raised(sent: list[Any], state: S
 # --- rate -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_too_much_is_dropped_before_it_is_read() -> None:
+def test_what_is_too_much_is_dropped_and_answered_with_its_id() -> None:
     connection = opened("acme")
     heartbeat = orjson.dumps({"type": "heartbeat", "idle_ms": 0})
     for _ in range(50):
         connection.receive(heartbeat, 2000.0)
-    with pytest.raises(errors.RateLimited) as limited:
-        connection.receive(b"not even JSON", 2000.0)
-    assert limited.value.retry_ms == 101
-    connection.receive(heartbeat, 2000.0 + limited.value.retry_ms / 1000)
+    with pytest.raises(Rejected) as rejected:
+        connection.receive(orjson.dumps({"type": "set_status", "id": 7, "status": "busy"}), 2000.0)
+    assert rejected.value.identity == 7
+    assert isinstance(rejected.value.error, errors.RateLimited)
+    assert rejected.value.error.retry_ms == 101
+    connection.receive(heartbeat, 2000.0 + rejected.value.error.retry_ms / 1000)
 
 
 def test_who_keeps_on_is_closed_with_4005() -> None:
@@ -199,7 +201,7 @@ def test_who_keeps_on_is_closed_with_4005() -> None:
     for _ in range(50):
         connection.receive(heartbeat, 2000.0)
     for _ in range(99):
-        with pytest.raises(errors.RateLimited):
+        with pytest.raises(Rejected):
             connection.receive(heartbeat, 2000.0)
     with pytest.raises(RateBroken) as broken:
         connection.receive(heartbeat, 2000.0)

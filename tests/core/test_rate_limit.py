@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presence_server import errors
-from presence_server.core.connection import ConnectionCore, RateBroken, RateLimit, State
+from presence_server.core.connection import ConnectionCore, RateBroken, Rejected, RateLimit, State
 from presence_server.core.messages import Heartbeat
 
 HEARTBEAT = b'{"type":"heartbeat","idle_ms":0}'
@@ -47,8 +47,9 @@ def outcome(connection: ConnectionCore, now: int) -> str:
         connection.receive(HEARTBEAT, now / SECOND)
     except RateBroken:
         return "broken"
-    except errors.RateLimited as exc:
-        return "dropped" if 1 <= exc.retry_ms <= 101 else "dropped without good advice"
+    except Rejected as exc:
+        assert isinstance(exc.error, errors.RateLimited)
+        return "dropped" if 1 <= exc.error.retry_ms <= 101 else "dropped without good advice"
     return "passed"
 
 

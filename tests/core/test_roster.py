@@ -164,7 +164,8 @@ def test_a_new_roster_knows_nothing() -> None:
     roster = Roster()
     assert (roster.mark, roster.floor, len(roster)) == (NO_MARK, 0, 0)
     assert roster.get("maria") is None
-    assert roster.judge(Update(mark(1), 0, (change("maria", 1),))) is Verdict.OTHER_EPOCH
+    assert roster.judge(Update(mark(1), 0, (change("maria", 1),))) is Verdict.NEXT, "the first that ever happened"
+    assert roster.judge(Update(mark(2), 1, (change("maria", 2),))) is Verdict.OTHER_EPOCH
 
 
 def test_positions_that_can_be_continued_from() -> None:
