@@ -269,16 +269,26 @@ class Replica:
             self._expect_soon(still[-1][0])
 
     def _expect_soon(self, mark: Mark) -> None:
-        self._expected = mark
         if self._check is None:
-            self._check = asyncio.get_running_loop().call_later(OVERTAKEN_S, self._check_expected)
+            self._check = asyncio.get_running_loop().call_later(OVERTAKEN_S, self._check_expected, mark)
+        else:
+            # Looked at after the one under way, so that each is given its time.
+            self._expected = mark
 
-    def _check_expected(self) -> None:
+    def _check_expected(self, mark: Mark) -> None:
         self._check = None
-        mine, expected = self.roster.mark, self._expected
-        if self.live and (mine.epoch != expected.epoch or mine.version < expected.version or self._waiters):
-            logger.info("team %s: version %d did not come by the feed, reading it", self.team, expected.version)
+        later, self._expected = self._expected, NO_MARK
+        if not self.live:
+            return
+        if self._lacks(mark):
+            logger.info("team %s: version %d did not come by the feed, reading it", self.team, mark.version)
             self.resync()
+        elif self._lacks(later):
+            self._expect_soon(later)
+
+    def _lacks(self, mark: Mark) -> bool:
+        mine = self.roster.mark
+        return mark != NO_MARK and (mine.epoch != mark.epoch or mine.version < mark.version)
 
 
 def _forked(theirs: Mark, mine: Mark) -> bool:

@@ -78,6 +78,12 @@ class Call:
             for request in requests:
                 fail(request.future, reason)
 
+    def cancel(self) -> None:
+        """Give up on it; nobody is told more than that."""
+        for requests in self.waiting:
+            for request in requests:
+                request.future.cancel()
+
     def prune(self, now_s: float) -> None:
         """Drop the requests that have waited too long or were given up, and entries nobody waits for any more."""
         for i in reversed(range(len(self.inputs))):
@@ -181,6 +187,13 @@ class Queue:
             if call.key is not None:
                 self._superseding[call.key] = call
             self._calls.appendleft(call)
+
+    def cancel(self, script: Script) -> None:
+        """Give up on everything that was asked of one script."""
+        for call in self._calls:
+            if call.script is script:
+                call.cancel()
+        self.expire()
 
     def expire(self) -> None:
         """Answer what has waited too long with `errors.Unavailable`, and drop it."""

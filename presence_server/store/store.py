@@ -88,6 +88,10 @@ class Store(Direct):
 
         Args as for `join`; `active_s` is None when there is no news of activity.
         """
+        if not self.open:
+            renewed: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            renewed.cancel()
+            return renewed
         return self._ask(scripts.RENEW, team, (user, session, connections, active_s))
 
     def leave(self, team: str, user: str, session: str, connections_left: int) -> asyncio.Future[Reply]:
@@ -169,6 +173,8 @@ class Store(Direct):
         if self.open:
             self.open = False
             self._index.forget()
+            # Leases are restated from scratch once Redis is back; renewals would only pile up meanwhile.
+            self._queue.cancel(scripts.RENEW)
             self._on_down(why)
 
     def housekeep(self) -> None:
@@ -223,10 +229,7 @@ class Store(Direct):
     def _give_back(self, calls: list[Call]) -> None:
         for call in calls:
             if call.script is scripts.RENEW:
-                # Leases are restated from scratch once Redis is back.
-                for requests in call.waiting:
-                    for request in requests:
-                        request.future.cancel()
+                call.cancel()
         self._queue.give_back(call for call in calls if call.script is not scripts.RENEW)
 
     def _due_ms(self, call: Call, now_s: float) -> int:
