@@ -5,44 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
-import websockets
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.frames import Frame, Opcode
+from websockets.asyncio.client import ClientConnection
 
 from tests.support.timing import CONVERGE_S, SLACK_S, SOON_S, now_ms
-from tests.support.view import Message, TeamView, Told, Violation
+from tests.support.view import Message, TeamView, Told
+from tests.support.wire import Wire
 
 T = TypeVar("T")
 
-_TYPES = {"welcome", "self", "snapshot", "delta", "ack", "error", "feed"}
 
+class Client(Wire):
+    """One connection of one user; `connect` opens it."""
 
-class Client:
-    """One connection of one user; `connect` opens it.
-
-    Attributes:
-        views: by team.
-        messages: everything received, in order.
-        close_code: None while it is open; 1006 when it was cut off without a close frame.
-    """
-
-    def __init__(self, connection: ClientConnection, name: str, views: dict[str, TeamView]) -> None:
-        self.connection = connection
-        self.name = name
-        self.views = views
-        self.messages: list[Message] = []
-        self.close_code: int | None = None
-        self.close_reason = ""
-        self.received_bytes = 0
-        self._unclaimed: list[Message] = []
-        self._violation: Violation | None = None
-        self._news = asyncio.Event()
+    def __init__(self, connection: ClientConnection, name: str) -> None:
+        super().__init__(connection, name)
         self._ids = itertools.count(1)
-        self._reader = asyncio.create_task(self._read())
 
     @classmethod
     async def connect(
@@ -74,15 +54,6 @@ class Client:
         await client.send("hello", **{field: value for field, value in hello.items() if value is not None})
         return client
 
-    @classmethod
-    async def open(cls, url: str, *, name: str = "client", origin: str | None = None, **options: Any) -> Client:
-        """Open a connection that has not said hello."""
-        # No flow control of the library's own: `freeze` alone decides what is read.
-        options = {"compression": None, "ping_interval": None, "max_size": None, "max_queue": None} | options
-        origin_header = None if origin is None else websockets.Origin(origin)
-        connection = await connect(url, proxy=None, origin=origin_header, close_timeout=SOON_S, **options)
-        return cls(connection, name, {})
-
     async def settled(self, within_s: float = 2 * SOON_S) -> Client:
         """Wait until welcome and, for each team, self and the first snapshot or delta have come; check their order."""
         welcome = await self.expect("welcome", within_s=within_s)
@@ -93,7 +64,7 @@ class Client:
         for team in teams:
             of_team = [message["type"] for message in first if message.get("team") == team]
             assert of_team[0] == "self", f"Expected self before anything else of {team}, got {of_team}"
-        self._unclaimed = [m for m in self._unclaimed if m["type"] not in ("self", "snapshot", "delta")]
+        self.unclaimed = [m for m in self.unclaimed if m["type"] not in ("self", "snapshot", "delta")]
         return self
 
     @property
@@ -113,22 +84,6 @@ class Client:
         return self.views[team]
 
     # What it sends
-
-    async def send(self, type_: str, **fields: object) -> None:
-        await self.send_text(json.dumps({"type": type_, **fields}))
-
-    async def send_text(self, text: str) -> None:
-        """Send a text frame as it is; a connection that is closed by now is what the test will look at next."""
-        with contextlib.suppress(websockets.ConnectionClosed):
-            await self.connection.send(text)
-
-    async def send_bytes(self, data: bytes) -> None:
-        with contextlib.suppress(websockets.ConnectionClosed):
-            await self.connection.send(data)
-
-    def send_frame(self, opcode: Opcode, data: bytes, *, fin: bool = True) -> None:
-        """Send one frame as it is, however wrong."""
-        self.connection.transport.write(Frame(opcode, data, fin).serialize(mask=True, extensions=[]))
 
     async def beat(self, idle_ms: int = 0) -> None:
         await self.send("heartbeat", idle_ms=idle_ms)
@@ -176,36 +131,10 @@ class Client:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    # How it ends
-
     async def logout(self) -> int:
         """Sign the session out; returns the close code."""
         await self.send("logout")
         return await self.closed()
-
-    async def leave(self, code: int = 1001) -> None:
-        """Close without logout, as a tab does that is reloaded."""
-        await self.connection.close(code)
-        await self._reader
-
-    async def drop(self) -> None:
-        """Lose the connection without a close frame."""
-        self.connection.transport.abort()
-        await self._reader
-
-    def freeze(self) -> None:
-        """Stop reading: pings go unanswered too, as on a half-open connection."""
-        self.connection.transport.pause_reading()
-
-    def thaw(self) -> None:
-        self.connection.transport.resume_reading()
-
-    async def end(self) -> None:
-        """Make sure that nothing of it is left; raises what it objects to."""
-        if self.close_code is None:
-            self.connection.transport.abort()
-        await self._reader
-        self.check()
 
     # What it awaits
 
@@ -262,12 +191,12 @@ class Client:
         """Wait until the connection is closed, with one of `codes` where any are named; returns the code."""
         try:
             async with asyncio.timeout(within_s):
-                await asyncio.shield(self._reader)
+                await asyncio.shield(self.reader)
         except TimeoutError:
-            raise AssertionError(f"Expected {self} to be closed within {within_s} s{self._situation()}") from None
+            raise AssertionError(f"Expected {self} to be closed within {within_s} s{self.situation()}") from None
         assert self.close_code is not None
         if codes:
-            assert self.close_code in codes, f"Expected close code {codes}, got {self.close_code}{self._situation()}"
+            assert self.close_code in codes, f"Expected close code {codes}, got {self.close_code}{self.situation()}"
         return self.close_code
 
     async def quiet_for(self, seconds: float, *, about: str | None = None, team: str | None = None) -> None:
@@ -276,8 +205,8 @@ class Client:
         told_before = {name: len(view.told) for name, view in self.views.items()}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await asyncio.shield(self._reader)
-                raise AssertionError(f"Expected {self} to stay open, got {self.close_code}{self._situation()}")
+                await asyncio.shield(self.reader)
+                raise AssertionError(f"Expected {self} to stay open, got {self.close_code}{self.situation()}")
         self.check()
         views = self.views.items() if team is None else [(team, self.views[team])]
         told = [each for name, view in views for each in view.told[told_before.get(name, 0) :]]
@@ -293,61 +222,14 @@ class Client:
         seen = [each for each in self.view(team).told if each.user == user and each.status in statuses]
         assert not seen, f"Expected {user} never to be told {statuses}, got {seen}"
 
-    def of_type(self, *types: str) -> list[Message]:
-        return [message for message in self.messages if message["type"] in types]
-
-    def check(self) -> None:
-        """Raise what this client objects to, if anything."""
-        if self._violation is not None:
-            raise self._violation
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
-    # How it reads
-
-    async def _read(self) -> None:
-        try:
-            async for data in self.connection:
-                self._receive(data)
-                self._news.set()
-        except websockets.ConnectionClosedError:
-            pass
-        except Violation as violation:
-            self._violation = violation
-            self.connection.transport.abort()
-        await self.connection.wait_closed()
-        self.close_code = self.connection.close_code or 1006
-        self.close_reason = self.connection.close_reason or ""
-        self._news.set()
-
-    def _receive(self, data: str | bytes) -> None:
-        at_ms = now_ms()
-        if not isinstance(data, str):
-            raise Violation(f"Expected text frames, got {data!r}")
-        self.received_bytes += len(data)
-        message = json.loads(data)
-        if not isinstance(message, dict) or message.get("type") not in _TYPES:
-            raise Violation(f"Expected a message of the contract, got {data[:500]}")
-        self.messages.append(message)
-        self._unclaimed.append(message)
-        if message["type"] in ("self", "snapshot", "delta"):
-            view = self.views.setdefault(message["team"], TeamView(message["team"]))
-            if message["type"] == "self":
-                view.apply_self(message)
-            elif message["type"] == "snapshot":
-                view.apply_snapshot(message, at_ms)
-            else:
-                view.apply_delta(message, at_ms)
-
     def _has(self, team: str) -> bool:
         view = self.views.get(team)
         return view is not None and view.complete and view.chosen is not None
 
     def _claim(self, matches: Callable[[Message], bool]) -> Message | None:
-        for position, message in enumerate(self._unclaimed):
+        for position, message in enumerate(self.unclaimed):
             if matches(message):
-                return self._unclaimed.pop(position)
+                return self.unclaimed.pop(position)
         return None
 
     async def _until(self, found: Callable[[], T | None], within_s: float, what: str) -> T:
@@ -359,16 +241,8 @@ class Client:
                     if result is not None:
                         return result
                     if self.close_code is not None:
-                        raise AssertionError(f"Expected {self} to get {what}, but it was closed{self._situation()}")
-                    self._news.clear()
-                    await self._news.wait()
+                        raise AssertionError(f"Expected {self} to get {what}, but it was closed{self.situation()}")
+                    self.news.clear()
+                    await self.news.wait()
         except TimeoutError:
-            raise AssertionError(f"Expected {self} to get {what} within {within_s:.1f} s{self._situation()}") from None
-
-    def _situation(self) -> str:
-        views = "\n".join(
-            f"  {team} {view.epoch}/{view.version}: {view.statuses()}" for team, view in self.views.items()
-        )
-        last = "\n".join(f"  {json.dumps(message)[:400]}" for message in self.messages[-12:])
-        closed = "" if self.close_code is None else f"\nclosed: {self.close_code} {self.close_reason}"
-        return f"{closed}\nits view:\n{views}\nthe last it received:\n{last}"
+            raise AssertionError(f"Expected {self} to get {what} within {within_s:.1f} s{self.situation()}") from None

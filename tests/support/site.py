@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.support.api import Api
 from tests.support.client import Client
@@ -70,8 +71,6 @@ class Site:
 
     async def handshake_status(self, *, on: int = 0) -> int:
         """The HTTP status that a WebSocket upgrade gets: 101 where it is accepted."""
-        from websockets.exceptions import InvalidStatus
-
         try:
             async with connect(self.ws_url(on), proxy=None, ping_interval=None):
                 return 101

@@ -20,13 +20,19 @@ async def test_no_hello_within_five_seconds_is_4002(site: Site) -> None:
     await stranger.closed(4002, within_s=1 + 2 * SLACK_S)
 
 
-@pytest.mark.parametrize("type_", ["heartbeat", "set_status", "watch", "renew", "logout"])
-async def test_anything_before_hello_has_no_effect(site: Site, type_: str) -> None:
+async def test_anything_before_hello_has_no_effect(site: Site) -> None:
     """Hello comes first: other messages get an error or a close, and never a welcome or an ack."""
-    stranger = await site.open()
-    await stranger.send(type_, id=1, status="busy", team=site.team, users="all", idle_ms=0, token=site.token("juan"))
-    await stranger.closed(within_s=6 + SLACK_S)
-    assert {message["type"] for message in stranger.messages} <= {"error"}
+
+    async def begin_with(type_: str) -> None:
+        stranger = await site.open()
+        await stranger.send(
+            type_, id=1, status="busy", team=site.team, users="all", idle_ms=0, token=site.token("juan")
+        )
+        await stranger.closed(within_s=6 + SLACK_S)
+        assert {message["type"] for message in stranger.messages} <= {"error"}, f"Expected no effect of {type_}"
+
+    await asyncio.gather(*(begin_with(type_) for type_ in ("heartbeat", "set_status", "watch", "renew", "logout")))
+    assert await site.admin().statuses() == {}
 
 
 async def test_hello_comes_once(site: Site) -> None:
@@ -160,27 +166,30 @@ async def test_a_replaced_connection_is_not_held_any_more(new_site: NewSite) -> 
     await before.closed(within_s=SOON_S)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("idle_ms", "0"),
-        ("idle_ms", -1),
-        ("resume", "acme"),
-        ("resume", {"acme": 7}),
-        ("resume", {"acme": {"epoch": 1, "version": "x"}}),
-        ("watch", ["juan"]),
-        ("watch", {"acme": "juan"}),
-        ("replaces", 7),
-        ("token", None),
-        ("token", 7),
-        ("token", {"a": 1}),
-    ],
-)
-async def test_wrong_types_in_hello_get_no_welcome(site: Site, field: str, value: object) -> None:
+WRONG_HELLOS: list[dict[str, object]] = [
+    {"idle_ms": "0"},
+    {"idle_ms": -1},
+    {"resume": "acme"},
+    {"resume": {"acme": 7}},
+    {"resume": {"acme": {"epoch": 1, "version": "x"}}},
+    {"watch": ["juan"]},
+    {"watch": {"acme": "juan"}},
+    {"replaces": 7},
+    {"token": None},
+    {"token": 7},
+    {"token": {"a": 1}},
+]
+
+
+async def test_wrong_types_in_hello_get_no_welcome(site: Site) -> None:
     """A hello whose fields are of the wrong type: an error or a close, never a crash and never a welcome."""
-    stranger = await site.open()
-    hello = {"token": site.token("juan"), field: value}
-    await stranger.send("hello", **hello)
-    await stranger.closed(within_s=6 + SLACK_S)
-    assert {message["type"] for message in stranger.messages} <= {"error"}
-    assert stranger.close_code in (4002, 4501, 4505)
+
+    async def greet(wrong: dict[str, object]) -> None:
+        stranger = await site.open()
+        await stranger.send("hello", **({"token": site.token("juan")} | wrong))
+        await stranger.closed(within_s=6 + SLACK_S)
+        assert {message["type"] for message in stranger.messages} <= {"error"}, f"Expected no effect of {wrong}"
+        assert stranger.close_code in (4002, 4501, 4505), f"Expected another code for {wrong}"
+
+    await asyncio.gather(*(greet(wrong) for wrong in WRONG_HELLOS))
+    assert await site.admin().statuses() == {}

@@ -103,7 +103,9 @@ async def test_a_slow_reader_gets_the_newest_state_and_no_backlog(site: Site) ->
     slow.freeze()
     received = slow.received_bytes
     before = quick.received_bytes
-    await _commotion(crowd, 51)
+    # More than the kernel's own buffers ever hold.
+    while quick.received_bytes - before < 1_000_000:
+        await _commotion(crowd, 5)
     for person in crowd:
         await quick.sees(person.welcome["user"], "busy")
     slow.thaw()
@@ -112,7 +114,6 @@ async def test_a_slow_reader_gets_the_newest_state_and_no_backlog(site: Site) ->
     await site.converges(clients=[slow, quick])
     assert slow.close_code is None
     told_slow, told_quick = slow.received_bytes - received, quick.received_bytes - before
-    assert told_quick > 650_000, "Expected more commotion than the kernel's buffers hold"
     assert told_slow < told_quick / 2, f"Expected no backlog, got {told_slow} of {told_quick} bytes"
 
 
@@ -139,7 +140,7 @@ async def test_who_is_stuck_for_ten_seconds_is_cut_off(new_site: NewSite) -> Non
 
 async def test_a_slow_reader_of_snapshots_does_not_pile_them_up(site: Site) -> None:
     """Asking for the same large snapshot again and again without reading: memory stays bounded, others go on."""
-    await _crowd(site, 90)
+    await _crowd(site, 150)
     slow = await _narrow_line(site, "maria")
     quick = await site.connect("ana")
     slow.freeze()
@@ -149,5 +150,5 @@ async def test_a_slow_reader_of_snapshots_does_not_pile_them_up(site: Site) -> N
     await quick.choose("busy")
     slow.thaw()
     await slow.sees("ana", "busy", within_s=SOON_S + SLACK_S)
-    whole = 45 * 90 * 190
+    whole = 45 * 150 * 190
     assert slow.received_bytes - received < whole / 2, f"Expected snapshots to be dropped, got {slow.received_bytes}"

@@ -1,0 +1,148 @@
+"""One URL to a client: sockets, passwords, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from redis.asyncio import SSLConnection
+
+from presence_server.store import connect
+from presence_server.store.connect import open_client
+from presence_server.store.link import Link, OutOfReach
+from tests.support.valkey import Valkey
+
+PASSWORD = "p@ss/w:rd?#%"
+IN_URL = "p%40ss%2Fw%3Ard%3F%23%25"
+
+
+async def ping(url: str) -> None:
+    link = Link(open_client(url))
+    try:
+        assert await link.execute([("PING",)]) == [True]
+    finally:
+        await link.close()
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    """A Valkey on a port and a socket, with a password for every user."""
+    server = Valkey(tcp=True)
+    try:
+        server.start()
+        with contextlib.closing(server.client()) as client:
+            client.acl_setuser("maria", enabled=True, passwords=[f"+{PASSWORD}"], commands=["+ping"], reset=True)
+            client.config_set("requirepass", PASSWORD)
+        yield server
+    finally:
+        server.close()
+
+
+def certificate(directory: Path) -> Path:
+    """A certificate of 127.0.0.1 that has signed itself, in one file with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Valkey")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
+    return path
+
+
+@contextlib.asynccontextmanager
+async def tls_in_front_of(valkey: Valkey, pem: Path) -> AsyncIterator[int]:
+    """Ends TLS in front of a Valkey that was built without it; gives the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_unix_connection(valkey.socket)
+        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_a_port_with_the_password_of_the_default_user(valkey: Valkey) -> None:
+    await ping(f"redis://:{IN_URL}@127.0.0.1:{valkey.tcp_port}/0")
+
+
+async def test_a_port_with_a_user_of_its_own(valkey: Valkey) -> None:
+    await ping(f"redis://maria:{IN_URL}@127.0.0.1:{valkey.tcp_port}")
+
+
+async def test_a_socket_with_a_password(valkey: Valkey) -> None:
+    await ping(f"unix://:{IN_URL}@{valkey.socket}")
+
+
+async def test_a_socket_without(shared_valkey: Valkey) -> None:
+    await ping(f"unix://{shared_valkey.socket}")
+
+
+@pytest.mark.parametrize("who", ["", ":wrong@", "maria:wrong@", f"nobody:{IN_URL}@"])
+async def test_without_the_right_password_redis_is_out_of_reach(valkey: Valkey, who: str) -> None:
+    with pytest.raises(OutOfReach) as told:
+        await ping(f"redis://{who}127.0.0.1:{valkey.tcp_port}/0")
+    assert "wrong@" not in str(told.value)
+    assert PASSWORD not in str(told.value)
+
+
+async def test_a_database_of_its_own(shared_valkey: Valkey, key_prefix: str) -> None:
+    links = [Link(open_client(f"{shared_valkey.url}?db={db}")) for db in (0, 7)]
+    try:
+        await links[1].execute([("SET", key_prefix, "seven", "PX", 60_000)])
+        assert await links[0].execute([("EXISTS", key_prefix)]) == [0]
+        assert await links[1].execute([("DEL", key_prefix)]) == [1]
+    finally:
+        for link in links:
+            await link.close()
+
+
+async def test_tls_with_a_certificate_that_is_trusted(shared_valkey: Valkey, tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    async with tls_in_front_of(shared_valkey, pem) as port:
+        await ping(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={pem}")
+
+
+async def test_tls_with_one_that_is_not(shared_valkey: Valkey, tmp_path: Path) -> None:
+    async with tls_in_front_of(shared_valkey, certificate(tmp_path)) as port:
+        with pytest.raises(OutOfReach, match="CERTIFICATE_VERIFY_FAILED"):
+            await ping(f"rediss://127.0.0.1:{port}/0")
+
+
+async def test_no_tls_where_it_was_asked_for(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "TIMEOUT_S", 0.2)
+    client = open_client(f"rediss://127.0.0.1:{valkey.tcp_port}/0")
+    assert client.connection_pool.connection_class is SSLConnection
+    link = Link(client)
+    with pytest.raises(OutOfReach):
+        await link.execute([("PING",)])
+    await link.close()

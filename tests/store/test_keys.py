@@ -1,0 +1,89 @@
+"""Names of keys: what belongs together shares a slot, what does not cannot be taken for each other."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from presence_server import parsing
+from presence_server.core.ids import PATTERN, is_id
+from presence_server.store.keys import Keys
+
+# Every character that an id may have.
+WHOLE_ALPHABET = f"_{string.ascii_letters}{string.digits}.:@+-"
+
+ODD_IDS = ["due", "control", "feed", "a:feed", "__proto__", WHOLE_ALPHABET, "9" * 128]
+# Some end in what a name already contains.
+ODD_PREFIXES = ["p", ":", "a:b", "feed", ":feed", "x:control", "[1]*?", "~|"]
+
+ID = st.one_of(st.from_regex(PATTERN, fullmatch=True), st.sampled_from(ODD_IDS))
+PREFIX = st.one_of(
+    st.text(st.sampled_from([c for c in string.printable if "!" <= c <= "~" and c not in "{}"]), min_size=1),
+    st.sampled_from(ODD_PREFIXES),
+)
+
+
+def slot(key: str) -> int:
+    return key_slot(key.encode())
+
+
+def of_team(keys: Keys, team: str) -> list[str]:
+    """Every key of a team, as the scripts name them."""
+    names = ["meta", "settings", "changes", "deadlines", "feed", f"user:{WHOLE_ALPHABET}"]
+    return [f"{keys.team(team)}:{name}" for name in names]
+
+
+def of_index(keys: Keys) -> list[str]:
+    """Every key of the index of due teams, as the scripts name them."""
+    return [f"{keys.due}:{name}" for name in ("teams", "claimed", "clock", "restoring")]
+
+
+def test_the_examples_are_allowed() -> None:
+    assert all(is_id(each) for each in ODD_IDS)
+    assert [parsing.key_prefix(each) for each in ODD_PREFIXES] == ODD_PREFIXES
+
+
+def test_names_are_those_an_operator_sees() -> None:
+    keys = Keys("presence")
+    assert keys.due == "presence:{due}"
+    assert keys.control == "presence:control"
+    assert keys.team("acme") == "presence:{acme}"
+    assert keys.feed("acme") == "presence:{acme}:feed"
+    assert keys.signed_out("maria", "s1") == "presence:{maria}:signed-out:s1"
+
+
+@pytest.mark.parametrize("team", ODD_IDS)
+def test_all_keys_of_a_team_share_the_slot_of_its_name(team: str) -> None:
+    for prefix in ODD_PREFIXES:
+        keys = Keys(prefix)
+        assert {slot(key) for key in [*of_team(keys, team), keys.feed(team)]} == {slot(team)}
+        assert slot(keys.signed_out(team, "s1")) == slot(team)
+
+
+@given(prefix=PREFIX, team=ID)
+def test_under_any_prefix_so_does_any_team(prefix: str, team: str) -> None:
+    assert {slot(key) for key in of_team(Keys(prefix), team)} == {slot(team)}
+
+
+@given(prefix=PREFIX, team=ID)
+def test_a_team_is_known_again_by_its_channel(prefix: str, team: str) -> None:
+    keys = Keys(prefix)
+    assert keys.team_of_feed(keys.feed(team)) == team
+
+
+@given(prefix=PREFIX, team=ID, user=ID, session=ID)
+def test_names_of_different_kinds_never_meet(prefix: str, team: str, user: str, session: str) -> None:
+    """Not even for a team, a user or a session named after a part of the server."""
+    keys = Keys(prefix)
+    names = [*of_team(keys, team), *of_index(keys), keys.control, keys.signed_out(user, session)]
+    assert len(set(names)) == len(names)
+
+
+@given(one=st.tuples(ID, ID), other=st.tuples(ID, ID))
+def test_different_sessions_have_different_keys(one: tuple[str, str], other: tuple[str, str]) -> None:
+    keys = Keys("presence")
+    assert (keys.signed_out(*one) == keys.signed_out(*other)) == (one == other)
