@@ -122,10 +122,11 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop working and close what is open."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := [task for task in self._tasks if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            # Again, if need be: before Python 3.12 the library's `wait_for` may swallow a cancellation.
+            await asyncio.wait(tasks, timeout=0.5)
         for team in self.teams.values():
             team.close()
         await self._feed.close()

@@ -109,8 +109,10 @@ class Party:
         try:
             yield self.store
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            # Before Python 3.12, wait_for, which redis-py writes with, may swallow a cancellation.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=0.1)
             await self.link.close()
 
 
