@@ -6,6 +6,7 @@ Also what all operations have in common: how a script is called, and what its re
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ CLAIM_MS: Final = 1_000
 GAP_MS: Final = 2_000
 
 
-class Direct:
+class Direct(ABC):
     """The operations that do not wait.
 
     Args:
@@ -110,9 +111,9 @@ class Direct:
         self._observe(team, reply, known)
         return reply
 
+    @abstractmethod
     def _tell_index(self, command: Command) -> None:
         """Send a command to the index with the next pipeline."""
-        raise NotImplementedError
 
     async def _call(self, script: Script, team: str, inputs: Any, *, index_first: bool = False) -> Reply:
         """Run one script now.

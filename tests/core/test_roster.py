@@ -233,3 +233,14 @@ def test_applying_tells_what_was_there_before() -> None:
     first = roster.get("maria")
     news = roster.apply([change("maria", 2, "busy"), change("juan", 3)], mark(3))
     assert news == [News(change("maria", 2, "busy"), first), News(change("juan", 3), None)]
+
+
+def test_what_only_the_user_himself_sees_is_not_shown_again() -> None:
+    """A view that resumes is told of what teammates could see, and not of a choice made while away."""
+    roster = roster_of([change("maria", 1, "offline"), change("juan", 2)])
+    roster.apply([Change("maria", 3, "offline", 1000, "signed_in", "busy"), change("juan", 4, "busy")], mark(4))
+    assert {user: (entry.version, entry.shown) for user, entry in roster.items()} == {"maria": (3, 1), "juan": (4, 4)}
+    roster.apply([Change("maria", 5, "offline", 1000, "signed_in", "online")], mark(5))
+    maria = roster.get("maria")
+    assert maria is not None
+    assert (maria.version, maria.shown) == (5, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import time
@@ -130,7 +129,8 @@ class Process:
             time.sleep(0.03)
 
     def _signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        # Not os.kill: the id of a process that has ended may be another's by now.
+        self._running().send_signal(number)
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._child is not None, f"Expected {self.name} to have been started"
