@@ -28,6 +28,7 @@ from presence_server.live.recovery import Recovery
 from presence_server.live.sweeper import Sweeper
 from presence_server.live.team import Team
 from presence_server.settings import Settings
+from presence_server.store import tasks
 from presence_server.store.connect import open_client
 from presence_server.store.direct import RETAIN_MS
 from presence_server.store.feed import Feed
@@ -122,11 +123,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop working and close what is open."""
-        while tasks := [task for task in self._tasks if not task.done()]:
-            for task in tasks:
-                task.cancel()
-            # Again, if need be: before Python 3.12 the library's `wait_for` may swallow a cancellation.
-            await asyncio.wait(tasks, timeout=0.5)
+        await tasks.end(self._tasks)
         for team in self.teams.values():
             team.close()
         await self._feed.close()

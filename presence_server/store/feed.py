@@ -17,6 +17,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from presence_server.store import tasks
 from presence_server.store.connect import TIMEOUT_S
 from presence_server.store.keys import Keys
 from presence_server.store.link import OUT_OF_REACH, OutOfReach
@@ -136,8 +137,7 @@ class Feed:
         """End the subscription."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            await tasks.end([reader])
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
             with contextlib.suppress(*OUT_OF_REACH):

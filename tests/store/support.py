@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from presence_server.core.roster import NO_MARK, Mark
+from presence_server.core.status import UserDetail
 from presence_server.settings import Settings
 from presence_server.store import direct, queue, scripts
 from presence_server.store import store as store_module
@@ -25,6 +26,11 @@ from presence_server.store.store import Store
 from presence_server.store.types import Reply
 
 TEAM: Final = "acme"
+
+# The contract's defaults, which stores have unless told otherwise.
+LEASE_MS: Final = 30_000
+GRACE_MS: Final = 20_000
+IDLE_MS: Final = 600_000
 
 CLOCK_KEY: Final = "clock-of-the-test"
 
@@ -139,3 +145,25 @@ class Ear:
 
     def close(self) -> None:
         self._pubsub.close()
+
+
+# --- what tests do all the time ---------------------------------------------------------------------------------------
+
+
+async def join(party: Party, clock: Clock, user: str, session: str = "s1", idle_ms: int = 0) -> str | None:
+    """One connection comes in."""
+    _, chosen = await party.store.join(TEAM, user, session, 1, clock.ago_s(idle_ms), 0.0)
+    return chosen
+
+
+async def detail(party: Party, user: str) -> UserDetail:
+    _, _, details = await party.store.details(TEAM, [user])
+    return details[user]
+
+
+async def pass_time(party: Party, clock: Clock, ms: int) -> None:
+    """Let time pass in which others have nothing to sweep, but would: no gap."""
+    for _ in range(ms // 1_000):
+        clock.move(1_000)
+        await party.store.claim(teams=0)
+    clock.move(ms % 1_000)

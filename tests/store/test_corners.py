@@ -6,9 +6,7 @@ import pytest
 import redis
 
 from presence_server.core.status import UserDetail
-from tests.store.support import TEAM, Clock, NewParty, Party
-
-LEASE_MS, GRACE_MS, IDLE_MS = 30_000, 20_000, 600_000
+from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 
 async def join(party: Party, clock: Clock, session: str = "s1", connections: int = 1, idle_ms: int = 0) -> None:
@@ -18,13 +16,6 @@ async def join(party: Party, clock: Clock, session: str = "s1", connections: int
 async def maria(party: Party) -> UserDetail:
     _, _, details = await party.store.details(TEAM, ["maria"])
     return details["maria"]
-
-
-async def pass_time(party: Party, clock: Clock, ms: int) -> None:
-    """Let time pass in which workers sweep other teams, so that it is no gap."""
-    for _ in range(ms // 1_000):
-        clock.move(1_000)
-        await party.store.claim(teams=0)
 
 
 @pytest.mark.parametrize("forced", [False, True])

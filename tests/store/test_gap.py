@@ -6,9 +6,7 @@ import pytest
 
 from presence_server.core.status import UserDetail
 from presence_server.store.direct import CLAIM_MS, GAP_MS
-from tests.store.support import TEAM, Clock, NewParty, Party
-
-LEASE_MS, IDLE_MS = 30_000, 600_000
+from tests.store.support import IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 
 async def start(new_party: NewParty, clock: Clock, idle_ms: int = 0) -> Party:
@@ -17,13 +15,6 @@ async def start(new_party: NewParty, clock: Clock, idle_ms: int = 0) -> Party:
     await party.store.claim()
     await party.store.join(TEAM, "maria", "s1", 1, clock.ago_s(idle_ms), 0.0)
     return party
-
-
-async def pass_time(party: Party, clock: Clock, ms: int) -> None:
-    """Let time pass in which somebody sweeps."""
-    for _ in range(ms // 1_000):
-        clock.move(1_000)
-        await party.store.claim(teams=0)
 
 
 async def maria_after_a_sweep(party: Party) -> UserDetail:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import redis
 
-from tests.store.support import TEAM, Clock, NewParty
+from tests.store.support import GRACE_MS, LEASE_MS, TEAM, Clock, NewParty
 
-LEASE_MS, GRACE_MS, REMEMBER_MS = 30_000, 20_000, 2_592_000_000
+REMEMBER_MS = 2_592_000_000
 
 
 async def test_every_key_expires_but_settings_and_the_index(

@@ -1,67 +1,23 @@
-"""The store's operations on a real Valkey: what each does, what travels together, and what happens when it cannot."""
+"""The store's operations on a real Valkey: what each does, and what travels together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 import pytest
 import redis
 
-from presence_server import errors
 from presence_server.core.roster import Mark
 from presence_server.core.status import UserDetail
-from presence_server.settings import Settings
-from presence_server.store.direct import PAGE, RETAIN_MS, SWEPT_AT_ONCE
-from presence_server.store.link import OutOfReach
-from presence_server.store.queue import BULK, PATIENCE_S
-from presence_server.store.store import Store
-from presence_server.store.types import Lost, Swept
-from tests.store.support import TEAM, Clock, Ear, NewParty, Party
-from tests.support.valkey import Valkey
-
-LEASE_MS, GRACE_MS, IDLE_MS = 30_000, 20_000, 600_000
-NO_REFUSAL = 0.0
-
-
-async def join(party: Party, clock: Clock, user: str, session: str = "s1", idle_ms: int = 0) -> str | None:
-    """One connection comes in."""
-    _, chosen = await party.store.join(TEAM, user, session, 1, clock.ago_s(idle_ms), NO_REFUSAL)
-    return chosen
-
-
-async def detail(party: Party, user: str) -> UserDetail:
-    _, _, details = await party.store.details(TEAM, [user])
-    return details[user]
-
-
-async def pass_time(party: Party, clock: Clock, ms: int) -> None:
-    """Let time pass in which others have nothing to sweep, but would: no gap."""
-    for _ in range(ms // 1_000):
-        clock.move(1_000)
-        await party.store.claim(teams=0)
-    clock.move(ms % 1_000)
-
-
-async def sweep_all(party: Party) -> list[Swept]:
-    """What a sweeper does, once."""
-    claim = await party.store.claim()
-    found = []
-    for team in claim.teams:
-        swept = await party.store.sweep(team)
-        await party.store.reschedule(team, claim.claimed_until, swept.deadline_ms)
-        found.append(swept)
-    return found
-
-
-# --- one by one -------------------------------------------------------------------------------------------------------
+from presence_server.store.direct import PAGE, SWEPT_AT_ONCE
+from presence_server.store.queue import BULK
+from tests.store.support import GRACE_MS, IDLE_MS, TEAM, Clock, Ear, NewParty, detail, join
 
 
 async def test_a_join_tells_the_choice_and_where_the_team_stands(new_party: NewParty, clock: Clock) -> None:
     party = await new_party()
-    reply, chosen = await party.store.join(TEAM, "maria", "s1", 1, clock.ago_s(), NO_REFUSAL)
+    reply, chosen = await party.store.join(TEAM, "maria", "s1", 1, clock.ago_s(), 0.0)
     assert chosen == "online"
     assert (reply.mark.version, reply.idle_timeout_ms, reply.now_ms) == (1, IDLE_MS, clock.now_ms)
     assert party.replies == [(TEAM, reply, Mark("", 0, ""))]
@@ -73,7 +29,7 @@ async def test_ids_of_every_allowed_character(new_party: NewParty, clock: Clock,
     """They are never part of a script, and no field or key can be forged with them."""
     party = await new_party()
     team, session = user, user
-    await party.store.join(team, user, session, 1, clock.ago_s(), NO_REFUSAL)
+    await party.store.join(team, user, session, 1, clock.ago_s(), 0.0)
     await party.store.choose(team, user, "busy", by_admin=False)
     assert await party.store.renew(team, user, session, 1, None) is None
     page = await party.store.changes(team, 0)
@@ -161,7 +117,7 @@ async def test_a_lease_that_was_never_there_is_not_created_by_renewing_it(new_pa
 
 async def test_one_of_several_connections_lost_changes_only_their_number(new_party: NewParty, clock: Clock) -> None:
     party = await new_party()
-    await party.store.join(TEAM, "maria", "s1", 2, clock.ago_s(), NO_REFUSAL)
+    await party.store.join(TEAM, "maria", "s1", 2, clock.ago_s(), 0.0)
     await party.store.leave(TEAM, "maria", "s1", 1)
     assert (await detail(party, "maria")).connections == 1
     clock.move(GRACE_MS)
@@ -248,90 +204,6 @@ async def test_workers_are_told_on_their_channel(
     ear.close()
 
 
-# --- sweeping ---------------------------------------------------------------------------------------------------------
-
-
-async def test_a_sweep_finds_who_is_due_and_no_one_earlier(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    await join(party, clock, "maria")
-    await party.store.leave(TEAM, "maria", "s1", 0)
-    clock.move(GRACE_MS - 125)
-    assert [swept.changed for swept in await sweep_all(party)] in ([], [0])
-    clock.move(250)
-    (swept,) = await sweep_all(party)
-    assert (swept.changed, swept.seen, swept.lag_ms, swept.more) == (1, 1, 125, False)
-    assert swept.deadline_ms == clock.now_ms + RETAIN_MS
-    assert (await detail(party, "maria")).reason == "disconnected"
-
-
-async def test_of_two_sweepers_one_claims_a_team(new_party: NewParty, clock: Clock) -> None:
-    first, second = await new_party("w1"), await new_party("w2")
-    await join(first, clock, "maria")
-    clock.move(LEASE_MS)
-    claims = [await party.store.claim() for party in (first, second)]
-    assert [claim.teams for claim in claims] == [(TEAM,), ()]
-
-
-async def test_what_is_asked_of_a_claimed_team_is_not_lost(new_party: NewParty, clock: Clock) -> None:
-    """Between claim and reschedule somebody leaves: the team must be looked at when his grace ends."""
-    party = await new_party()
-    await join(party, clock, "juan")
-    await join(party, clock, "maria")
-    claim = await party.store.claim()
-    swept = await party.store.sweep(TEAM)
-    assert swept.deadline_ms == clock.now_ms + LEASE_MS
-    await party.store.leave(TEAM, "maria", "s1", 0)
-    await party.store.reschedule(TEAM, claim.claimed_until, swept.deadline_ms)
-    await pass_time(party, clock, GRACE_MS)
-    assert (await sweep_all(party))[0].changed == 1
-
-
-async def test_a_look_that_a_sweep_has_put_off_is_asked_for_again(new_party: NewParty, clock: Clock) -> None:
-    """A worker's memory of the index is not the index: a sweep may have come in between."""
-    party = await new_party()
-    for user in ("maria", "juan"):
-        await join(party, clock, user)
-    await sweep_all(party)
-    await pass_time(party, clock, 10_000)
-    assert await party.store.renew(TEAM, "maria", "s1", 1, None) is None
-    await pass_time(party, clock, 19_875)
-    for user in ("maria", "juan"):
-        assert await party.store.renew(TEAM, user, "s1", 1, None) is None
-    clock.move(125)
-    await sweep_all(party)
-    clock.move(125)
-    await party.store.leave(TEAM, "juan", "s1", 0)
-    await party.store.flush()
-    await pass_time(party, clock, GRACE_MS)
-    await sweep_all(party)
-    assert (await detail(party, "juan")).status == "offline"
-
-
-async def test_many_that_are_due_take_several_sweeps(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    await asyncio.gather(*[join(party, clock, f"u{number}") for number in range(SWEPT_AT_ONCE + 1)])
-    clock.move(LEASE_MS)
-    first, second = await party.store.sweep(TEAM), await party.store.sweep(TEAM)
-    assert (first.changed, first.more, second.changed, second.more) == (SWEPT_AT_ONCE, True, 1, False)
-
-
-async def test_who_has_been_offline_for_an_hour_is_forgotten_but_not_his_choice(
-    new_party: NewParty, clock: Clock
-) -> None:
-    party = await new_party()
-    await join(party, clock, "maria")
-    await party.store.choose(TEAM, "maria", "busy", by_admin=False)
-    await party.store.sign_out(TEAM, "maria", "s1", refuse_ms=1_000)
-    await party.store.claim(teams=0)
-    clock.move(RETAIN_MS)
-    await party.store.sweep(TEAM)
-    page = await party.store.changes(TEAM, 0)
-    assert (page.changes, page.floor, page.mark.version) == ([], 3, 3)
-    assert (await detail(party, "maria")).chosen == "busy"
-    assert await join(party, clock, "maria") == "busy"
-    assert [change.user for change in (await party.store.changes(TEAM, 3)).changes] == ["maria"]
-
-
 # --- what travels together --------------------------------------------------------------------------------------------
 
 
@@ -359,185 +231,3 @@ async def test_a_message_tells_all_changes_of_a_call(new_party: NewParty, clock:
     ]
     await party.store.choose(TEAM, "maria", "online", by_admin=False)
     assert ear.heard() == []
-
-
-# --- when it cannot be done -------------------------------------------------------------------------------------------
-
-
-async def test_requests_wait_while_the_store_is_down(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    party.store.down("a test")
-    party.store.down("told once")
-    assert party.downs == ["a test"]
-    choice = party.store.choose(TEAM, "maria", "busy", by_admin=False)
-    known = party.store.is_signed_out("maria", "s1")
-    await asyncio.sleep(0)
-    assert not choice.done()
-    party.store.resume()
-    assert (await choice).mark.version == 1
-    assert await known == 0
-
-
-async def test_the_impatient_are_answered_after_ten_seconds(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    party.store.down("a test")
-    choice, leave = party.store.choose(TEAM, "maria", "busy", by_admin=False), party.store.leave(TEAM, "maria", "s1", 0)
-    given_up = party.store.is_signed_out("maria", "s1")
-    given_up.cancel()
-    clock.move(int(PATIENCE_S * 1000))
-    party.store.housekeep()
-    with pytest.raises(errors.Unavailable):
-        await choice
-    assert not leave.done()
-    party.store.resume()
-    await leave
-
-
-async def test_given_up_questions_are_no_trouble(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    given_up = party.store.is_signed_out("maria", "s1")
-    given_up.cancel()
-    assert await party.store.is_signed_out("maria", "s1") == 0
-
-
-async def test_what_redis_refuses_fails_alone(
-    new_party: NewParty, clock: Clock, client: redis.Redis, key_prefix: str
-) -> None:
-    party = await new_party()
-    client.set(f"{key_prefix}:{{broken}}:meta", "not a hash")
-    broken = party.store.choose("broken", "maria", "busy", by_admin=False)
-    healthy = party.store.choose(TEAM, "maria", "busy", by_admin=False)
-    with pytest.raises(errors.Unavailable, match="got a refusal; see the server's log"):
-        await broken
-    assert (await healthy).mark.version == 1
-    assert party.downs == []
-
-
-async def test_out_of_reach_everything_waits_but_renewals(
-    clock: Clock, client: redis.Redis, new_valkey: Callable[..., Valkey]
-) -> None:
-    server = new_valkey(tcp=False)
-    party = Party.of(server.url, Settings())
-    async with party.running() as store:
-        copy_clock(client, server)
-        await store.join(TEAM, "maria", "s1", 1, clock.ago_s(), NO_REFUSAL)
-        server.stop()
-        choice = store.choose(TEAM, "maria", "busy", by_admin=False)
-        renewal = store.renew(TEAM, "maria", "s1", 1, None)
-        await becomes_down(party)
-        assert renewal.cancelled()
-        assert not choice.done()
-        assert store.renew(TEAM, "maria", "s1", 1, None).cancelled()
-        with pytest.raises(OutOfReach):
-            await store.changes(TEAM, 0)
-        server.start()
-        copy_clock(client, server)
-        await asyncio.wait_for(store.reconnect(), 5.0)
-        store.resume()
-        reply = await asyncio.wait_for(choice, 5.0)
-        assert (reply.mark.version, len(party.downs)) == (1, 1)
-
-
-def copy_clock(client: redis.Redis, server: Valkey) -> None:
-    with closing(server.client()) as other:
-        other.set(Clock.KEY, client.get(Clock.KEY) or b"")
-
-
-async def test_a_team_that_redis_has_lost_is_not_begun_anew(new_party: NewParty, clock: Clock) -> None:
-    """Whoever has a roster of it writes that back first."""
-    party = await new_party()
-    party.known[TEAM] = Mark("k3", 7, "tip")
-    choice = party.store.choose(TEAM, "maria", "busy", by_admin=False)
-    with pytest.raises(Lost):
-        await party.store.settle(TEAM, 0)
-    with pytest.raises(Lost):
-        await party.store.rejoin(TEAM, [("maria", "s1", 1, clock.ago_s(), 0)])
-    await becomes_down(party)
-    assert party.downs == ["Redis has lost data"]
-    assert not choice.done()
-    party.known.clear()
-    party.store.resume()
-    assert (await choice).mark.version == 1
-
-
-@pytest.mark.parametrize("operation", ["join", "leave", "renew", "sign_out", "configure", "choose"])
-async def test_nothing_begins_a_lost_team(new_party: NewParty, clock: Clock, operation: str) -> None:
-    party = await new_party()
-    party.known[TEAM] = Mark("k3", 7, "tip")
-    store = party.store
-    requests: dict[str, Callable[[], asyncio.Future[Any]]] = {
-        "join": lambda: store.join(TEAM, "maria", "s1", 1, clock.ago_s(), NO_REFUSAL),
-        "leave": lambda: store.leave(TEAM, "maria", "s1", 0),
-        "renew": lambda: store.renew(TEAM, "maria", "s1", 1, None),
-        "sign_out": lambda: store.sign_out(TEAM, "maria", "", refuse_ms=1),
-        "configure": lambda: store.configure(TEAM, 60_000),
-        "choose": lambda: store.choose(TEAM, "maria", "busy", by_admin=True),
-    }
-    future = requests[operation]()
-    await becomes_down(party)
-    assert (await store.changes(TEAM, 0)).mark.epoch == ""
-    assert future.cancelled() == (operation == "renew")
-    assert not future.done() or future.cancelled()
-
-
-async def becomes_down(party: Party) -> None:
-    async with asyncio.timeout(5.0):
-        while not party.downs:  # noqa: ASYNC110 - there is nothing to be woken by
-            await asyncio.sleep(0.01)
-
-
-async def test_flushing_waits_for_what_is_under_way(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    leave = party.store.leave(TEAM, "maria", "s1", 0)
-    assert not leave.done()
-    await party.store.flush()
-    assert leave.done()
-
-
-async def test_rejoining_restates_leases_at_once(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    await join(party, clock, "juan", "s2")
-    await party.store.sign_out(TEAM, "juan", "s2", refuse_ms=60_000)
-    entries = [("maria", "s1", 2, clock.ago_s(5_000), 0), ("juan", "s2", 1, clock.ago_s(), 0)]
-    versions = await party.store.rejoin(TEAM, entries)
-    assert versions == [3, None]
-    found = await detail(party, "maria")
-    assert (found.connections, found.last_active) == (2, clock.now_ms - 5_000)
-
-
-async def test_what_a_store_remembers_of_a_team_can_be_forgotten(new_party: NewParty, clock: Clock) -> None:
-    party = await new_party()
-    await join(party, clock, "maria")
-    party.store.forget(TEAM)
-    party.store.forget("never used")
-    assert await join(party, clock, "juan") == "online"
-
-
-# --- the real clock ---------------------------------------------------------------------------------------------------
-
-
-async def test_time_is_rediss(new_party: NewParty, client: redis.Redis) -> None:
-    """Without the clock of the other tests: a short lease runs out, and a sweep finds it."""
-    party = await new_party(lease_ttl_ms=300, disconnect_grace_ms=200)
-    store = party.store
-    await store.claim()
-    seconds, microseconds = client.time()
-    assert abs(store.now_ms() - (seconds * 1000 + microseconds // 1000)) < 1_000
-    assert await store.uptime_s() >= 0
-    reply, _ = await store.join(TEAM, "maria", "s1", 1, 0.0, NO_REFUSAL)
-    await store.choose(TEAM, "maria", "busy", by_admin=False)
-    changed = await swept_at_last(store)
-    page = await store.changes(TEAM, 0)
-    (change,) = page.changes
-    assert (changed, change.status, change.reason) == (1, "offline", "disconnected")
-    assert change.since >= reply.now_ms + 300
-
-
-async def swept_at_last(store: Store) -> int:
-    async with asyncio.timeout(10.0):
-        while True:
-            for _ in (await store.claim()).teams:
-                swept = await store.sweep(TEAM)
-                if swept.changed:
-                    return swept.changed
-            await asyncio.sleep(0.05)

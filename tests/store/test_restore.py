@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from presence_server.core.roster import Change, Entry
-from presence_server.core.status import UserDetail
-from tests.store.support import TEAM, Clock, Ear, NewParty, Party
+from tests.store.support import IDLE_MS, LEASE_MS, TEAM, Clock, Ear, NewParty, detail
 
-LEASE_MS, IDLE_MS = 30_000, 600_000
 SEEN = 812
 
 
 def entry(user: str, status: str, chosen: str, since: int = 1_000) -> tuple[str, Entry]:
     return user, Entry(Change(user, 5, status, since, "signed_in" if status != "offline" else "idle", chosen))
-
-
-async def detail(party: Party, user: str) -> UserDetail:
-    _, _, details = await party.store.details(TEAM, [user])
-    return details[user]
 
 
 async def test_a_roster_begins_the_epoch_where_it_stood(new_party: NewParty, clock: Clock, ear: Ear) -> None:

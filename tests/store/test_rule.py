@@ -11,9 +11,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import redis
 from hypothesis import HealthCheck, settings
@@ -33,6 +33,7 @@ from presence_server.live.counters import Counters
 from presence_server.live.sweeper import Sweeper
 from presence_server.settings import Settings
 from presence_server.store.direct import CLAIM_MS
+from tests.store.rule import Person, Told
 from tests.store.support import TEAM, Clock, Ear, Party
 from tests.support.valkey import Valkey
 
@@ -53,56 +54,6 @@ STEPS = st.one_of(
     st.integers(1, 60),
     st.sampled_from([GRACE_MS, GRACE_MS + 125, LEASE_MS]).map(lambda ms: ms // 125),
 )
-
-
-class Told(NamedTuple):
-    """What teammates were told of a user last."""
-
-    status: str
-    since: int
-    reason: str
-
-
-@dataclass
-class Person:
-    """A user, by section 2 of the contract.
-
-    Attributes:
-        open: by worker and session, until when the worker's word lasts, and how many connections it stands for.
-        forgiven: until when each lost session is forgiven.
-        refused: until when a session may not come back.
-    """
-
-    chosen: str = "online"
-    active: int = 0
-    told: Told = field(default_factory=lambda: Told(OFFLINE, 0, ""))
-    open: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    forgiven: list[tuple[str, int]] = field(default_factory=list)
-    refused: dict[str, int] = field(default_factory=dict)
-    not_before: int = 0
-    seen: bool = False
-
-    def held_until(self) -> int:
-        return max([until for until, _ in self.open.values()] + [until for _, until in self.forgiven], default=0)
-
-    def status(self, now: int, timeout: int) -> str:
-        """Rule 1."""
-        return self.chosen if now < min(self.held_until(), self.active + timeout) else OFFLINE
-
-    def look(self, now: int, timeout: int, set_at: int, cause: str | None = None) -> None:
-        """Commit a change if there is one, and its reason (rules 1 and 8)."""
-        status = self.status(now, timeout)
-        arrives = self.told.since == 0 and self.held_until() > now
-        if status == self.told.status and not arrives:
-            return
-        idles_at = self.active + timeout
-        if status != OFFLINE:
-            reason = cause or "settings"
-        elif self.held_until() < idles_at:
-            reason = "disconnected"
-        else:
-            reason = "settings" if idles_at <= set_at else "idle"
-        self.told = Told(status, now, reason)
 
 
 @dataclass
