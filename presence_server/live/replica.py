@@ -216,7 +216,7 @@ class Replica:
                 self._configure(page.idle_timeout_ms)
                 return True
             page = await self._store.changes(self.team, self.roster.mark.version)
-            if page.mark.epoch != mine.epoch:
+            if page.mark.epoch != mine.epoch or page.floor > self.roster.mark.version:
                 return False
 
     async def _read_all(self) -> bool:

@@ -108,7 +108,8 @@ class Results:
                 lines += ["", case]
             name = f"  {figure.name}, {figure.unit}" if figure.unit else f"  {figure.name}"
             lines.append(f"{name:<62}{_number(figure.value)}{_number(figure.plain_value)}{_ratio(figure.ratio)}")
-        lines += ["", f"{'Parts of a core used':<62}{'server':>11}{'Valkey':>11}{'load':>8}"]
+        if self._usage:
+            lines += ["", f"{'Parts of a core used':<62}{'server':>11}{'Valkey':>11}{'load':>8}"]
         for usage in self._usage.values():
             parts = [median(usage.server), median(usage.valkey), median(usage.generator)]
             shown = f"{parts[0]:>10.0%} {parts[1]:>10.0%} {parts[2]:>7.0%} "

@@ -17,7 +17,6 @@ from benchmark.valkey import Valkey
 from presence_server.core.roster import NO_MARK, Change, Entry
 from presence_server.settings import Settings
 from presence_server.store.connect import open_client
-from presence_server.store.direct import PAGE
 from presence_server.store.link import Link
 from presence_server.store.queue import BULK
 from presence_server.store.store import Store
@@ -69,8 +68,8 @@ class _Case:
                 pass
 
         async def details() -> None:
-            for at in range(0, len(users), 100):
-                await store.details(_TEAM, users[at : at + 100])
+            for at in range(0, len(users), BULK):
+                await store.details(_TEAM, users[at : at + BULK])
 
         async def settle() -> None:
             await store.configure(_TEAM, 3_600_000)
@@ -85,19 +84,19 @@ class _Case:
         async def restore() -> None:
             now_ms = int(time.time() * 1000)
             rows = [(user, Entry(Change(user, 1, "online", now_ms, "signed_in", "online"))) for user in users]
-            for at in range(0, len(rows), PAGE // 5):
-                await store.restore(f"{_TEAM}-again", rows[at : at + PAGE // 5], 1, _SETTINGS.idle_timeout_ms)
+            for at in range(0, len(rows), BULK):
+                await store.restore(f"{_TEAM}-again", rows[at : at + BULK], 1, _SETTINGS.idle_timeout_ms)
 
         return [
-            (f"join, {BULK} users", lambda: self._all(lambda user: store.join(_TEAM, user, "s", 1, _now_s(), 0))),
-            (f"renew, {BULK} leases", lambda: self._all(lambda user: store.renew(_TEAM, user, "s", 1, _now_s()))),
+            ("join, a full call", lambda: self._all(lambda user: store.join(_TEAM, user, "s", 1, _now_s(), 0))),
+            ("renew, a full call", lambda: self._all(lambda user: store.renew(_TEAM, user, "s", 1, _now_s()))),
             ("choose, one user", lambda: self._all(lambda u: store.choose(_TEAM, u, "busy", by_admin=False), single)),
-            (f"changes, a page of {PAGE}", self._read_all),
-            ("details, 100 users", details),
-            ("settle after a new timeout, 100 users", settle),
-            (f"leave, {BULK} sessions", lambda: self._all(lambda user: store.leave(_TEAM, user, "s", 0), users[::2])),
-            ("sweep, 100 users going offline", sweep),
-            ("restore, 100 users", restore),
+            ("changes, a page", self._read_all),
+            ("details, a full call", details),
+            ("settle after a new timeout, a full call", settle),
+            ("leave, a full call", lambda: self._all(lambda user: store.leave(_TEAM, user, "s", 0), users[::2])),
+            ("sweep, a full call", sweep),
+            ("restore, a full call", restore),
             ("claim", claims),
         ]
 

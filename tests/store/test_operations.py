@@ -121,7 +121,7 @@ async def test_one_of_several_connections_lost_changes_only_their_number(new_par
     await party.store.leave(TEAM, "maria", "s1", 1)
     assert (await detail(party, "maria")).connections == 1
     clock.move(GRACE_MS)
-    await sweep_all(party)
+    await party.store.sweep(TEAM)
     assert (await detail(party, "maria")).status == "online"
 
 

@@ -439,7 +439,7 @@ def test_the_rule(shared_valkey: Valkey, client: redis.Redis, clock: Clock) -> N
         run_state_machine_as_test(
             Run,
             settings=settings(
-                max_examples=100,
+                max_examples=80,
                 stateful_step_count=40,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
