@@ -9,12 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import process
 from tests.support.proxy import RedisProxy
 from tests.support.site import Site
 from tests.support.valkey import Valkey
 from tests.support.worker import FAST, Worker
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 NewSite = Callable[..., Awaitable[Site]]
 
