@@ -34,7 +34,9 @@ class DueIndex:
         written = self._written.get(team)
         if written is not None and now_ms + MARGIN_MS < written <= due_ms:
             return None
-        self._written[team] = due_ms
+        # An earlier score that may not have come yet stands in the way of this one, and is all that is sure.
+        stands = due_ms if written is None or written <= now_ms - MARGIN_MS else written
+        self._written[team] = min(stands, due_ms)
         return self.command(team, due_ms)
 
     def command(self, team: str, due_ms: int) -> Command:

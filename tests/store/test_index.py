@@ -83,6 +83,7 @@ def test_somebody_looks_at_every_team_in_time(steps: list[tuple[str, str, int]],
     index = DueIndex("p:{due}")
     redis_ms = NOW_MS
     scores: dict[str, int] = {}
+    wanted: dict[str, set[int]] = {"acme": set(), "globex": set()}
     for step, team, ms in steps:
         now_ms = redis_ms + ahead_ms
         if step == "want":
@@ -91,11 +92,15 @@ def test_somebody_looks_at_every_team_in_time(steps: list[tuple[str, str, int]],
                 due_ms = command[3]
                 assert command == written(due_ms, team)
                 scores[team] = min(due_ms, scores.get(team, due_ms))
+            wanted[team].add(redis_ms + ms)
             assert scores[team] <= redis_ms + ms
         elif step == "pass":
             redis_ms += ms
-            # Whoever sweeps takes out what has come.
-            scores = {team: due_ms for team, due_ms in scores.items() if due_ms > redis_ms}
+            # Whoever sweeps a team that is due puts it back by the earliest deadline that is left.
+            for swept in [team for team, due_ms in scores.items() if due_ms <= redis_ms]:
+                del scores[swept]
+                if left := [due_ms for due_ms in wanted[swept] if due_ms > redis_ms]:
+                    scores[swept] = min(left)
         elif step == "forget":
             index.forget()
         else:
