@@ -145,7 +145,7 @@ class Results:
 
 
 def compare(new: Results, old: Path, tolerance: float) -> list[str]:
-    """Say what got worse since an earlier run, by more than `tolerance` (0.2: by a fifth).
+    """Say what got worse since an earlier run, by more than `tolerance` (0.25: by a quarter).
 
     Raises:
         ValueError: the file is not a run's JSON.
