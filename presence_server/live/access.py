@@ -13,12 +13,10 @@ from presence_server import errors
 from presence_server.core.roster import NO_MARK
 from presence_server.core.status import OFFLINE, Presence, TeamView, UserDetail
 from presence_server.live.team import Team
+from presence_server.store.direct import NEVER
 from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.store import Store
 from presence_server.store.types import Lost
-
-# A version that no team reaches: reading what changed after it reads nothing but where the team stands.
-_NEVER: Final = 2**53
 
 T = TypeVar("T")
 
@@ -82,7 +80,7 @@ class TeamAccess:
         Raises:
             errors.Unavailable: Redis is out of reach.
         """
-        return (await self._reach(self._store.changes(team, _NEVER))).idle_timeout_ms
+        return (await self._reach(self._store.changes(team, NEVER))).idle_timeout_ms
 
     async def write_settings(self, team: str, idle_timeout_ms: int) -> None:
         """Set a team's idle timeout, and bring all its users into line with it.

@@ -14,7 +14,7 @@ from presence_server.core.connection import Rejected, State
 from presence_server.core.messages import Command, Heartbeat, Hello, Logout, MessageId, Renew, SetStatus, Watch
 from presence_server.live.connection import Connection, Socket
 from presence_server.live.holds import Hold
-from presence_server.live.opening import Opening
+from presence_server.live.opening import Opening, anonymous_session
 from presence_server.store.queue import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -54,10 +54,6 @@ class Connections:
     def all(self) -> list[Connection]:
         """Every connection, the oldest first."""
         return list(self._by_id.values())
-
-    def get(self, identity: str) -> Connection | None:
-        """The connection with an id, if it is here."""
-        return self._by_id.get(identity)
 
     def of_user(self, user: str) -> list[Connection]:
         """A user's connections, the oldest first."""
@@ -188,7 +184,7 @@ class Connections:
         store = self._worker.store
         user, session = connection.user, connection.session
         teams = connection.teams
-        if not session.startswith("~"):
+        if session != anonymous_session(connection):
             store.refuse_session(user, session)
         self.end_session(user, session, without=teams)
         store.tell_workers({"signed_out": [user, session, list(teams)]})
@@ -250,12 +246,16 @@ class Connections:
         self._worker.holds.end(hold)
         for connection in self.of_user(hold.user):
             if hold in connection.holds:
-                connection.holds = tuple([other for other in connection.holds if other is not hold])
-                connection.teams = tuple([team for team in connection.teams if team != hold.team])
-                self._worker.teams[hold.team].discard(connection)
+                self.detach(connection, hold)
                 # One that is still on its way in finds out by itself which of its teams are left.
                 if connection.state is State.OPEN and not connection.teams:
                     self.end(connection, 4506, "signed out")
+
+    def detach(self, connection: Connection, hold: Hold) -> None:
+        """A connection is in a team no more; the hold itself is the caller's to end or to close."""
+        connection.holds = tuple([other for other in connection.holds if other is not hold])
+        connection.teams = tuple([team for team in connection.teams if team != hold.team])
+        self._worker.teams[hold.team].discard(connection)
 
     def admit(self, connection: Connection, user: str) -> None:
         """A connection has a user: make room for it among his others (section 3)."""

@@ -16,6 +16,7 @@ from typing import Final
 from presence_server.core import frames, messages
 from presence_server.core.messages import Position
 from presence_server.core.roster import Roster
+from presence_server.core.status import OFFLINE
 from presence_server.live.connection import Connection
 from presence_server.live.counters import Counters
 
@@ -289,7 +290,7 @@ class FanOut:
             parts = self._snapshot[1]
         else:
             entries = [self._roster.get(user) for user in watched]
-            parts = self._parts([entry.fragment for entry in entries if entry and entry.status != "offline"])
+            parts = self._parts([entry.fragment for entry in entries if entry and entry.status != OFFLINE])
         self._counters.frames_sent += len(parts)
         connection.send_parts(parts)
 

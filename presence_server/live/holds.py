@@ -106,12 +106,12 @@ class Holds:
         hold.issued_at_s = max(hold.issued_at_s, issued_at_s)
         return hold
 
-    def close(self, hold: Hold, *, tell: bool = True) -> None:
+    def close(self, hold: Hold) -> None:
         """Count one connection less, and tell Redis, which forgives what was lost (rule 6)."""
         hold.connections -= 1
         if not hold.connections:
             self._drop(hold)
-        if tell and not hold.ended:
+        if not hold.ended:
             self._store.leave(hold.team, hold.user, hold.session, hold.connections)
 
     def end(self, hold: Hold) -> None:

@@ -100,8 +100,7 @@ class Opening:
                 claims = await self._verify(renew.token)
             except errors.NotAllowed as exc:
                 raise errors.BadToken(str(exc)) from None
-            session = claims.session if claims.session is not None else f"~{connection.id}"
-            if (claims.user, session) != (connection.user, connection.session):
+            if (claims.user, _session(connection, claims)) != (connection.user, connection.session):
                 raise errors.BadToken("Expected a token of the same user and session, got another's")
             added = [team for team in claims.teams if team not in connection.teams]
             active_s = max((hold.active_s for hold in connection.holds), default=time.monotonic())
@@ -111,7 +110,8 @@ class Opening:
         self._expire_with(connection, claims)
         for hold in connection.holds:
             if hold.team not in claims.teams:
-                self._leave(connection, hold)
+                self._connections.detach(connection, hold)
+                self._worker.holds.close(hold)
         connection.send(messages.ack(renew.id))
         self._enter(connection, joined, {})
 
@@ -125,8 +125,7 @@ class Opening:
 
     def _identify(self, connection: Connection, claims: Claims) -> None:
         self._connections.admit(connection, claims.user)
-        # Without `sid`, each connection is its own session; no id begins with a tilde.
-        connection.session = claims.session if claims.session is not None else f"~{connection.id}"
+        connection.session = _session(connection, claims)
         self._expire_with(connection, claims)
 
     def _expire_with(self, connection: Connection, claims: Claims) -> None:
@@ -192,8 +191,11 @@ class Opening:
             connection.teams += (hold.team,)
             self._worker.teams[hold.team].add(connection, chosen, resume.get(hold.team))
 
-    def _leave(self, connection: Connection, hold: Hold) -> None:
-        connection.teams = tuple([team for team in connection.teams if team != hold.team])
-        connection.holds = tuple([other for other in connection.holds if other is not hold])
-        self._worker.teams[hold.team].discard(connection)
-        self._worker.holds.close(hold)
+
+def anonymous_session(connection: Connection) -> str:
+    """The key of a session without `sid`, which is one connection; no id begins with a tilde."""
+    return f"~{connection.id}"
+
+
+def _session(connection: Connection, claims: Claims) -> str:
+    return claims.session if claims.session is not None else anonymous_session(connection)

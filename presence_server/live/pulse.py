@@ -25,7 +25,7 @@ class Pulse:
 
     Args:
         ping_interval_s, ping_timeout_s: how often to ping, and how long to wait for an answer.
-        end: ends a connection: with a close code and a reason, or with code 0 without another word.
+        end: ends a connection, with a close code and a reason.
     """
 
     def __init__(

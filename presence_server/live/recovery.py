@@ -129,10 +129,9 @@ class Recovery:
                 by_team.setdefault(hold.team, []).append(hold)
         for team, holds in by_team.items():
             for at in range(0, len(holds), BULK):
-                await self.rejoin(team, holds[at : at + BULK])
+                await self._rejoin_some(team, holds[at : at + BULK])
 
-    async def rejoin(self, team: str, holds: list[Hold]) -> None:
-        """Restate the leases of up to `BULK` holds of a team."""
+    async def _rejoin_some(self, team: str, holds: list[Hold]) -> None:
         entries = [(hold.user, hold.session, hold.connections, hold.active_s, int(hold.issued_at_s)) for hold in holds]
         told = [hold.active_s for hold in holds]
         for hold, told_s, version in zip(holds, told, await self._store.rejoin(team, entries), strict=True):

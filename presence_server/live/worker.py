@@ -82,11 +82,11 @@ class Worker:
         )
         self.access = TeamAccess(self.store, self.teams, settings.remember_ms)
         self.holds = Holds(self.store, settings.lease_ttl_ms / 3000, self._idle_timeout_s, self._lease_gone)
+        self.connections = Connections(self)
         self._recovery = Recovery(
-            self.store, self._feed, self.holds, self._followed_teams, self._hold_refused, self._tell_live
+            self.store, self._feed, self.holds, self._followed_teams, self.connections.leave_team, self._tell_live
         )
         self._sweeper = Sweeper(self.store, settings.lease_ttl_ms, self.counters, self._recovery.check)
-        self.connections = Connections(self)
         self.pulse = Pulse(settings.ping_interval_s, settings.ping_timeout_s, self.connections.end)
         self._went_live = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -235,9 +235,6 @@ class Worker:
                 self.connections.leave_team(hold)
             else:
                 hold.version = reply.mark.version
-
-    def _hold_refused(self, hold: Hold) -> None:
-        self.connections.leave_team(hold)
 
     # --- state --------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from presence_server.core.roster import Change, Entry, Mark
-from presence_server.core.status import UserDetail, next_change
+from presence_server.core.status import OFFLINE, UserDetail, next_change
 from presence_server.settings import Settings
 from presence_server.store import scripts
 from presence_server.store.index import DueIndex
@@ -26,6 +26,8 @@ from presence_server.store.types import Claim, Lost, Page, Reply, Swept
 # How long an offline user stays among a team's changes, so that views that were away can be continued with a delta.
 RETAIN_MS: Final = 3_600_000
 PAGE: Final = 500
+# A version that no team reaches: reading what changed after it reads nothing but where the team stands.
+NEVER: Final = 2**53
 SWEPT_AT_ONCE: Final = 50
 CLAIMED_AT_ONCE: Final = 100
 # A sweeper that dies leaves its teams to others after so long.
@@ -140,7 +142,7 @@ class Direct(ABC):
     async def details(self, team: str, users: Sequence[str]) -> tuple[Mark, int, dict[str, UserDetail]]:
         """Read all about some users: the team's mark, its idle timeout, and the details by user."""
         if not users:
-            page = await self.changes(team, 2**53)
+            page = await self.changes(team, NEVER)
             return page.mark, page.idle_timeout_ms, {}
         parts = [list(users[at : at + BULK]) for at in range(0, len(users), BULK)]
         replies = await self._link.execute([self._command(scripts.DETAIL, team, part) for part in parts])
@@ -246,7 +248,7 @@ def _mark(body: dict[str, Any]) -> Mark:
 
 def _detail(user: str, entry: Any) -> UserDetail:
     if not entry:
-        return UserDetail(user, "offline")
+        return UserDetail(user, OFFLINE)
     status, since, reason, chosen, active, connections, held_until, idle_at = entry
     change, change_at = next_change(
         status, idle_at_ms=int(idle_at), open_connections=connections, held_until_ms=int(held_until)

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from presence_server import errors
 from presence_server.core.ids import PATTERN, is_id
 from presence_server.core.status import BUSY, OFFLINE, ONLINE, Presence, UserDetail, check_selectable, json_type
-from presence_server.web import openapi, problems
+from presence_server.web import bodies, openapi, problems
 from presence_server.web.auth import Claims, TokenVerifier
 from presence_server.web.rates import Rates
 
@@ -49,7 +49,7 @@ class TeamPresence(_Endpoint):
             for user, presence in view.users.items()
             if statuses is None or presence.status in statuses
         }
-        return _json({"team": team, "epoch": view.epoch, "version": view.version, "users": found})
+        return bodies.answer({"team": team, "epoch": view.epoch, "version": view.version, "users": found})
 
 
 class UserPresence(_Endpoint):
@@ -59,22 +59,22 @@ class UserPresence(_Endpoint):
         claims, team = await _member(request)
         user = _user(request)
         detail = await _worker(request).access.read_user(team, user)
-        return _json(detail._asdict() if claims.admin or claims.user == user else _public(detail))
+        return bodies.answer(detail._asdict() if claims.admin or claims.user == user else _public(detail))
 
     async def put(self, request: Request) -> Response:
         claims, team, user = await _himself_or_admin(request)
-        body = await _json_object(request)
+        body = await bodies.read_object(request, MAX_BODY_BYTES)
         if "status" not in body:
             raise errors.BadMessage("Expected a member 'status' of 'online' or 'busy', got none")
         status = check_selectable(body["status"])
         access = _worker(request).access
         await access.choose(team, user, status, by_admin=claims.user != user)
-        return _json((await access.read_user(team, user))._asdict())
+        return bodies.answer((await access.read_user(team, user))._asdict())
 
     async def delete(self, request: Request) -> Response:
         claims, team, user = await _himself_or_admin(request)
         await _worker(request).access.sign_out_user(team, user, by_admin=claims.user != user)
-        return Response(status_code=204, headers=_NO_STORE)
+        return Response(status_code=204, headers=bodies.NO_STORE)
 
 
 class TeamSettings(_Endpoint):
@@ -82,27 +82,27 @@ class TeamSettings(_Endpoint):
 
     async def get(self, request: Request) -> Response:
         _claims, team = await _member(request)
-        return _json(_settings(await _worker(request).access.read_settings(team)))
+        return bodies.answer(_settings(await _worker(request).access.read_settings(team)))
 
     async def put(self, request: Request) -> Response:
         claims, team = await _member(request)
         if not claims.admin:
             raise errors.NotAllowed("Expected a token with the scope presence:admin, got one without")
-        idle_timeout_ms = _idle_timeout_ms(await _json_object(request))
+        idle_timeout_ms = _idle_timeout_ms(await bodies.read_object(request, MAX_BODY_BYTES))
         await _worker(request).access.write_settings(team, idle_timeout_ms)
-        return _json(_settings(idle_timeout_ms))
+        return bodies.answer(_settings(idle_timeout_ms))
 
 
 async def healthz(request: Request) -> Response:
     """Tell that the process lives."""
-    return _json({"status": "ok"})
+    return bodies.answer({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
     """Tell whether this worker can serve: a load balancer asks before it sends anybody here."""
     worker = _worker(request)
     if worker.ready and not worker.draining:
-        return _json({"status": "ready"})
+        return bodies.answer({"status": "ready"})
     reason, detail = (
         ("draining", "Expected a worker that stays, got one that drains: use another")
         if worker.draining
@@ -133,7 +133,6 @@ routes: Final[list[BaseRoute]] = [
 ]
 
 _DESCRIPTION: Final = orjson.dumps(openapi.DESCRIPTION)
-_NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 # --- who asks, and whether he may -------------------------------------------------------------------------------------
@@ -228,24 +227,6 @@ def _asked_users(query: QueryParams) -> list[str] | None:
     return list(dict.fromkeys(users))
 
 
-async def _json_object(request: Request) -> dict[str, Any]:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise errors.UnsupportedMediaType(f"Expected content of type application/json, got '{media_type[:64]}'")
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise errors.TooLarge(f"Expected a body of up to {MAX_BODY_BYTES} bytes, got more")
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise errors.BadMessage(f"Expected a body of JSON, got something else: {exc}") from None
-    if type(content) is not dict:
-        raise errors.BadMessage(f"Expected a JSON object, got {json_type(content)}")
-    return content
-
-
 def _idle_timeout_ms(body: dict[str, Any]) -> int:
     if "idle_timeout" not in body:
         raise errors.BadMessage("Expected a member 'idle_timeout' in seconds, got none")
@@ -259,10 +240,6 @@ def _idle_timeout_ms(body: dict[str, Any]) -> int:
 
 
 # --- what is answered -------------------------------------------------------------------------------------------------
-
-
-def _json(content: object) -> Response:
-    return Response(orjson.dumps(content), headers=_NO_STORE, media_type="application/json")
 
 
 def _shown(presence: Presence) -> dict[str, str | int | None]:

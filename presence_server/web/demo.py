@@ -7,9 +7,8 @@ out what a host application gives to people it has signed in.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from presence_server import errors
 from presence_server.core.ids import PATTERN, is_id
 from presence_server.settings import Settings
+from presence_server.web import bodies
 from presence_server.web.auth import mint
 
 TEAM: Final = "acme"
@@ -67,24 +67,24 @@ async def page(request: Request) -> Response:
 async def config(request: Request) -> Response:
     """Tell who there is to sign in as, and which idle timeouts to offer."""
     people = [{"id": user, "name": name} for user, name in PEOPLE.items()]
-    return _json({"team": TEAM, "people": people, "idle_timeouts_s": IDLE_TIMEOUTS_S})
+    return bodies.answer({"team": TEAM, "people": people, "idle_timeouts_s": IDLE_TIMEOUTS_S})
 
 
 async def token(request: Request) -> Response:
     """Mint a token for one of the demo's people: `{"user", "sid"}` → `{"token"}`."""
-    body = await _json_object(request)
+    body = await bodies.read_object(request, MAX_BODY_BYTES)
     user, session = body.get("user"), body.get("sid")
     if not isinstance(user, str) or user not in PEOPLE:
         raise errors.NotAllowed(f"Expected 'user' to be one of {', '.join(PEOPLE)}, got another")
     if not isinstance(session, str) or not is_id(session):
         raise errors.BadMessage(f"Expected 'sid' to match {PATTERN}, got something else")
-    return _json({"token": mint(_secret(request), user=user, teams=[TEAM], session=session, ttl_s=TOKEN_TTL_S)})
+    return bodies.answer({"token": mint(_secret(request), user=user, teams=[TEAM], session=session, ttl_s=TOKEN_TTL_S)})
 
 
 async def admin_token(request: Request) -> Response:
     """Mint an administrator's token of a minute, for the settings of the team: `{}` → `{"token"}`."""
-    await _json_object(request)
-    return _json(
+    await bodies.read_object(request, MAX_BODY_BYTES)
+    return bodies.answer(
         {"token": mint(_secret(request), user=ADMINISTRATOR, teams=[TEAM], admin=True, ttl_s=ADMIN_TOKEN_TTL_S)}
     )
 
@@ -101,25 +101,3 @@ def _secret(request: Request) -> str:
     settings: Settings = request.app.state.settings
     assert settings.jwt_secret is not None, "the demo makes up a secret where none is set"
     return settings.jwt_secret
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    # A foreign page can send JSON only after asking by CORS, which answers no.
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise errors.UnsupportedMediaType("Expected a body of application/json, got another type")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise errors.TooLarge(f"Expected a body of at most {MAX_BODY_BYTES} bytes, got more")
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise errors.BadMessage("Expected a JSON object, got something else") from None
-    if not isinstance(parsed, dict):
-        raise errors.BadMessage("Expected a JSON object, got something else")
-    return parsed
-
-
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})

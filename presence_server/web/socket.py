@@ -36,23 +36,19 @@ class Endpoint:
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _serve(scope, receive, send)
-
-
-async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
-    app = scope["app"]
-    worker: Worker = app.state.worker
-    await receive()
-    if worker.draining:
-        response = problems.problem(503, "unavailable", "Temporarily unavailable", DRAINING)
-        await _deny(scope, response.body, send)
-        return
-    await send({"type": "websocket.accept"})
-    if not origin_allowed(app.state.settings, Headers(scope=scope)):
-        worker.counters.refusals["4503"] += 1
-        await send({"type": "websocket.close", "code": 4503, "reason": FOREIGN_ORIGIN})
-        return
-    await AsgiSocket(send).serve(worker.connections, receive)
+        app = scope["app"]
+        worker: Worker = app.state.worker
+        await receive()
+        if worker.draining:
+            response = problems.problem(503, "unavailable", "Temporarily unavailable", DRAINING)
+            await _deny(scope, response.body, send)
+            return
+        await send({"type": "websocket.accept"})
+        if not origin_allowed(app.state.settings, Headers(scope=scope)):
+            worker.counters.refusals["4503"] += 1
+            await send({"type": "websocket.close", "code": 4503, "reason": FOREIGN_ORIGIN})
+            return
+        await AsgiSocket(send).serve(worker.connections, receive)
 
 
 async def _deny(scope: Scope, body: bytes | memoryview, send: Send) -> None:

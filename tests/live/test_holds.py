@@ -99,11 +99,6 @@ async def test_what_was_signed_out_is_not_told_of_any_more_and_comes_back_as_ano
     assert list(held.holds) == [again]
 
 
-async def test_a_connection_that_is_moved_need_not_be_told(held: Held) -> None:
-    held.holds.close(held.open(), tell=False)
-    assert held.told.left == []
-
-
 async def test_input_is_told_with_the_next_renewal(held: Held) -> None:
     """Heartbeats cost Redis nothing one by one."""
     hold = held.open(active_s=0.0)

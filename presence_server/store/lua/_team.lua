@@ -57,6 +57,17 @@ local function begin_epoch(at_version)
   tip = config.word
 end
 
+-- What every operation that may be a team's first begins with: see to an epoch; false, having done nothing, when lost.
+local function ready()
+  if lost() then
+    return false
+  end
+  if not epoch then
+    begin_epoch(0)
+  end
+  return true
+end
+
 local function user_key(id)
   return base .. ':user:' .. id
 end

@@ -1,10 +1,7 @@
 -- Set a user's chosen status (rules 2, 3 and 5). By himself it is activity, by an administrator it is not.
 -- input    [user, status, idle for ms (how long the request has waited), by an administrator: true or false]
-if lost() then
+if not ready() then
   return finish_lost()
-end
-if not epoch then
-  begin_epoch(0)
 end
 local user = load(input[1])
 local rechosen = not user.seen or user.chosen ~= input[2]

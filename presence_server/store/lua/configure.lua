@@ -1,10 +1,7 @@
 -- Set a team's idle timeout (section 6). The users are brought into line by `settle`, in parts, and by renewals.
 -- input    [idle timeout in ms]
-if lost() then
+if not ready() then
   return finish_lost()
-end
-if not epoch then
-  begin_epoch(0)
 end
 idle_ms = input[1]
 redis.call('HSET', settings_key, 'idle_ms', text(idle_ms), 'at', text(now))

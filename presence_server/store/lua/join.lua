@@ -1,11 +1,8 @@
 -- Bring connections in: create or restate the leases of sessions on a worker (rules 3, 4 and 6).
 -- input    [[user, session, open connections, idle for ms, token's iat in s], …]
 -- returns  joined: per entry the chosen status, or false when the session is refused (section 4)
-if lost() then
+if not ready() then
   return finish_lost()
-end
-if not epoch then
-  begin_epoch(0)
 end
 local joined = {}
 for i, entry in ipairs(input) do

@@ -1,11 +1,8 @@
 -- Renew leases in bulk and tell newer input (rules 4 and 9). Never creates a lease.
 -- input    [[user, session, open connections, idle for ms, or -1 for no news], …]
 -- returns  gone: [[index from 0, "expired" or "signed_out"], …] of the leases that were not there any more
-if lost() then
+if not ready() then
   return finish_lost()
-end
-if not epoch then
-  begin_epoch(0)
 end
 local gone = {}
 for i, entry in ipairs(input) do

@@ -1,11 +1,8 @@
 -- End sessions of a user in this team, at once and for good (rule 7, and DELETE of section 6).
 -- input    [user, session or "" for all of them, refuse their return for ms, forced: true or false]
 -- The message carries signed_out = [user, session or ""], on which every worker closes what it holds of it.
-if lost() then
+if not ready() then
   return finish_lost()
-end
-if not epoch then
-  begin_epoch(0)
 end
 local user, session = load(input[1]), input[2]
 local till = text(now + input[3])
