@@ -186,6 +186,17 @@ async def test_a_session_is_refused_until_its_time(new_party: NewParty, clock: C
     assert await join(party, clock, "maria") == "online"
 
 
+async def test_a_session_that_signs_out_again_after_that_is_refused_again(new_party: NewParty, clock: Clock) -> None:
+    """The old refusal, cleared away because its time is over, must not take the new one with it."""
+    party = await new_party()
+    for _ in range(2):
+        await party.store.sign_out(TEAM, "maria", "s1", refuse_ms=1_000)
+        clock.move(875)
+        _, chosen = await party.store.join(TEAM, "maria", "s1", 1, clock.ago_s(), 0.0)
+        assert chosen is None
+        clock.move(125)
+
+
 async def test_sessions_signed_out_for_good_are_known_everywhere(new_party: NewParty, clock: Clock) -> None:
     first, second = await new_party("w1"), await new_party("w2")
     assert await second.store.is_signed_out("maria", "s1") == 0

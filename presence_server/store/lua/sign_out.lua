@@ -5,7 +5,13 @@ if not ready() then
   return finish_lost()
 end
 local user, session = load(input[1]), input[2]
-local till = text(now + input[3])
+local till = now + input[3]
+
+local function refuse(name)
+  user.out[name] = till
+  redis.call('HSET', user_key(user.id), 'out:' .. name, text(till))
+end
+
 -- What had come to pass before is not the sign-out's doing.
 settle(user)
 for name, lease in pairs(user.leases) do
@@ -13,12 +19,12 @@ for name, lease in pairs(user.leases) do
   if session == '' or held == session or lease.open == 0 then
     drop_lease(user, name)
     if session == '' then
-      redis.call('HSET', user_key(user.id), 'out:' .. held, till)
+      refuse(held)
     end
   end
 end
 if session ~= '' then
-  redis.call('HSET', user_key(user.id), 'out:' .. session, till)
+  refuse(session)
 end
 if input[4] then
   user.not_before = math.floor(now / 1000)
