@@ -22,7 +22,7 @@ PIPELINES_PER_S: Final = 40.0
 AT_ONCE: Final = 8.0
 
 # Scripts whose input is a list of entries, so that requests can share a call.
-BULK_SCRIPTS: Final = frozenset({scripts.JOIN, scripts.RENEW, scripts.LEAVE})
+BULK_SCRIPTS: Final = frozenset({scripts.JOIN, scripts.RENEW, scripts.LEAVE, scripts.CHOOSE})
 
 
 def fail(future: asyncio.Future[Any], reason: str) -> None:
@@ -48,54 +48,76 @@ class Request:
         self.expires_s = expires_s
 
 
+class Entry:
+    """One operation of a call.
+
+    Attributes:
+        inputs: of the operation, as the script takes them.
+        waiting: the requests that its result answers; with none left it is dropped.
+    """
+
+    __slots__ = ("inputs", "key", "waiting")
+
+    def __init__(self, inputs: tuple[Any, ...], key: Hashable, request: Request) -> None:
+        self.inputs = inputs
+        self.key = key
+        self.waiting = [request]
+
+    def take_over(self, earlier: Entry) -> None:
+        """Answer those who wait for another entry, too, before one's own."""
+        self.waiting[:0] = earlier.waiting
+        earlier.waiting = []
+
+
 class Call:
     """One script call in the making.
 
     Attributes:
-        inputs: one entry per operation; more than one only for `BULK_SCRIPTS`.
-        waiting: the requests that each entry answers.
+        entries: its operations; more than one only for `BULK_SCRIPTS`.
     """
 
-    __slots__ = ("inputs", "key", "script", "team", "waiting")
+    __slots__ = ("entries", "script", "team")
 
-    def __init__(self, script: Script, team: str, key: Hashable) -> None:
+    def __init__(self, script: Script, team: str) -> None:
         self.script = script
         self.team = team
-        self.key = key
-        self.inputs: list[tuple[Any, ...]] = []
-        self.waiting: list[list[Request]] = []
+        self.entries: list[Entry] = []
+
+    @property
+    def inputs(self) -> list[tuple[Any, ...]]:
+        """What the script is given, an item per operation."""
+        return [entry.inputs for entry in self.entries]
 
     def answer(self, results: Iterable[Any]) -> None:
         """Give each entry's requests their result."""
-        for requests, result in zip(self.waiting, results, strict=True):
-            for request in requests:
+        for entry, result in zip(self.entries, results, strict=True):
+            for request in entry.waiting:
                 if not request.future.done():
                     request.future.set_result(result)
 
     def fail(self, reason: str) -> None:
         """Tell everybody who waits that it cannot be done now."""
-        for requests in self.waiting:
-            for request in requests:
+        for entry in self.entries:
+            for request in entry.waiting:
                 fail(request.future, reason)
 
     def cancel(self) -> None:
         """Give up on it; nobody is told more than that."""
-        for requests in self.waiting:
-            for request in requests:
+        for entry in self.entries:
+            for request in entry.waiting:
                 request.future.cancel()
 
     def prune(self, now_s: float) -> None:
         """Drop the requests that have waited too long or were given up, and entries nobody waits for any more."""
-        for i in reversed(range(len(self.inputs))):
+        for entry in self.entries:
             still = []
-            for request in self.waiting[i]:
+            for request in entry.waiting:
                 if request.expires_s is not None and request.expires_s <= now_s:
                     fail(request.future, f"Expected Redis within reach, got no answer in {PATIENCE_S:.0f} s; try again")
                 elif not request.future.cancelled():
                     still.append(request)
-            self.waiting[i] = still
-            if not still:
-                del self.inputs[i], self.waiting[i]
+            entry.waiting = still
+        self.entries = [entry for entry in self.entries if entry.waiting]
 
 
 class Pace:
@@ -128,38 +150,35 @@ class Queue:
         self._clock = clock
         self._calls: deque[Call] = deque()
         self._newest: dict[str, Call] = {}
-        self._superseding: dict[Hashable, Call] = {}
+        self._superseding: dict[Hashable, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def ask(
-        self, script: Script, team: str, entry: tuple[Any, ...], *, patient: bool = True, key: Hashable = None
+        self, script: Script, team: str, inputs: tuple[Any, ...], *, patient: bool = True, key: Hashable = None
     ) -> asyncio.Future[Any]:
         """Add an operation and return the future of its result.
 
         Args:
             script: which operation.
             team: on which team.
-            entry: its input.
+            inputs: of the operation.
             patient: wait for Redis however long it takes, instead of `PATIENCE_S`.
             key: operations with the same key supersede each other: the newest counts for those before it.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         call = self._newest.get(team)
         # Only the newest call of a team may grow: a later one of another kind must not be overtaken.
-        if call is None or call.script is not script or script not in BULK_SCRIPTS or len(call.inputs) >= BULK:
-            call = self._newest[team] = Call(script, team, key)
+        if call is None or call.script is not script or script not in BULK_SCRIPTS or len(call.entries) >= BULK:
+            call = self._newest[team] = Call(script, team)
             self._calls.append(call)
-        call.inputs.append(entry)
-        call.waiting.append([Request(future, None if patient else self._clock() + PATIENCE_S)])
+        entry = Entry(inputs, key, Request(future, None if patient else self._clock() + PATIENCE_S))
+        call.entries.append(entry)
         if key is not None:
-            earlier = self._superseding.get(key)
-            if earlier is not None and earlier.waiting:
-                call.waiting[0][:0] = earlier.waiting[0]
-                earlier.inputs.clear()
-                earlier.waiting.clear()
-            self._superseding[key] = call
+            if (earlier := self._superseding.get(key)) is not None:
+                entry.take_over(earlier)
+            self._superseding[key] = entry
         return future
 
     def take(self) -> list[Call]:
@@ -170,22 +189,25 @@ class Queue:
             call = self._calls.popleft()
             if self._newest.get(call.team) is call:
                 del self._newest[call.team]
-            if call.key is not None and self._superseding.get(call.key) is call:
-                del self._superseding[call.key]
+            for entry in call.entries:
+                if entry.key is not None and self._superseding.get(entry.key) is entry:
+                    del self._superseding[entry.key]
             call.prune(now_s)
-            if call.inputs:
+            if call.entries:
                 taken.append(call)
         return taken
 
     def give_back(self, calls: Iterable[Call]) -> None:
-        """Put calls that could not be carried out back in front, in order, but for those superseded meanwhile."""
+        """Put calls that could not be carried out back in front, in order, but for what was superseded meanwhile."""
         for call in reversed(list(calls)):
-            newer = self._superseding.get(call.key) if call.key is not None else None
-            if newer is not None and newer.waiting:
-                newer.waiting[0][:0] = call.waiting[0]
-                continue
-            if call.key is not None:
-                self._superseding[call.key] = call
+            for entry in call.entries:
+                if entry.key is None:
+                    continue
+                newer = self._superseding.get(entry.key)
+                if newer is not None and newer.waiting:
+                    newer.take_over(entry)
+                else:
+                    self._superseding[entry.key] = entry
             self._calls.appendleft(call)
 
     def cancel(self, script: Script) -> None:
@@ -201,6 +223,6 @@ class Queue:
         for call in self._calls:
             call.prune(now_s)
         # What nobody waits for any more must not pile up while Redis is out of reach.
-        self._calls = deque(call for call in self._calls if call.inputs)
-        self._newest = {team: call for team, call in self._newest.items() if call.inputs}
-        self._superseding = {key: call for key, call in self._superseding.items() if call.inputs}
+        self._calls = deque(call for call in self._calls if call.entries)
+        self._newest = {team: call for team, call in self._newest.items() if call.entries}
+        self._superseding = {key: entry for key, entry in self._superseding.items() if entry.waiting}

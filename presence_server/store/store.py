@@ -239,7 +239,7 @@ class Store(Direct):
         if call.script in (scripts.CONFIGURE, scripts.SIGN_OUT):
             soonest_ms = 0
         at = _INSTANT.get(call.script)
-        news = [] if at is None else [entry[at] for entry in call.inputs if entry[at] is not None]
+        news = [] if at is None else [inputs[at] for inputs in call.inputs if inputs[at] is not None]
         if news:
             idle_ms = max(ago_ms(instant_s, now_s) for instant_s in news)
             soonest_ms = min(soonest_ms, max(0, self._timeouts.get(call.team, 0) - idle_ms))
@@ -248,7 +248,7 @@ class Store(Direct):
 
 def _inputs(call: Call, now_s: float) -> Sequence[Any]:
     at = _INSTANT.get(call.script)
-    entries: list[Any] = list(call.inputs)
+    entries: list[Any] = call.inputs
     if at is not None:
         for i, entry in enumerate(entries):
             told_ms = -1 if entry[at] is None else ago_ms(entry[at], now_s)
@@ -261,5 +261,5 @@ def _results(call: Call, reply: Reply) -> Iterable[Any]:
         return [(reply, chosen or None) for chosen in reply.body["joined"]]
     if call.script is scripts.RENEW:
         gone = dict(reply.body.get("gone", ()))
-        return [gone.get(i) for i in range(len(call.inputs))]
-    return [reply] * len(call.inputs)
+        return [gone.get(i) for i in range(len(call.entries))]
+    return [reply] * len(call.entries)

@@ -60,14 +60,14 @@ async def test_joins_of_one_turn_share_a_call(bench: Bench) -> None:
     assert not bench.queue
 
 
-@pytest.mark.parametrize("script", [scripts.JOIN, scripts.RENEW, scripts.LEAVE])
+@pytest.mark.parametrize("script", [scripts.JOIN, scripts.RENEW, scripts.LEAVE, scripts.CHOOSE])
 async def test_a_call_carries_no_more_than_redis_can_do_quickly(bench: Bench, script: Script) -> None:
     for number in range(BULK + 1):
         bench.ask(script, number)
     assert [len(inputs) for _, _, inputs in bench.take()] == [BULK, 1]
 
 
-@pytest.mark.parametrize("script", [scripts.CHOOSE, scripts.SIGN_OUT, scripts.CONFIGURE])
+@pytest.mark.parametrize("script", [scripts.SIGN_OUT, scripts.CONFIGURE])
 async def test_single_operations_have_a_call_of_their_own(bench: Bench, script: Script) -> None:
     bench.ask(script, 1)
     bench.ask(script, 2)
@@ -151,11 +151,23 @@ async def test_a_wrong_number_of_results_is_a_mistake(bench: Bench) -> None:
 async def test_the_newest_choice_counts_for_those_before_it(bench: Bench) -> None:
     futures = [bench.choose("busy"), bench.choose("online"), bench.choose("busy")]
     other = bench.ask(scripts.CHOOSE, "juan", "busy", key="juan's choice")
-    (call, juans) = bench.queue.take()
-    assert call.inputs == [("maria", "busy")]
-    call.answer(["done"])
-    juans.answer(["done too"])
+    (call,) = bench.queue.take()
+    assert call.inputs == [("maria", "busy"), ("juan", "busy")]
+    call.answer(["done", "done too"])
     assert [future.result() for future in [*futures, other]] == ["done"] * 3 + ["done too"]
+
+
+async def test_the_others_of_its_call_come_back_when_one_is_superseded(bench: Bench) -> None:
+    juans = bench.ask(scripts.CHOOSE, "juan", "busy", key="juan's choice")
+    first = bench.choose("busy")
+    taken = bench.queue.take()
+    second = bench.choose("online")
+    bench.queue.give_back(taken)
+    (earlier, later) = bench.queue.take()
+    assert (earlier.inputs, later.inputs) == ([("juan", "busy")], [("maria", "online")])
+    earlier.answer(["juan's"])
+    later.answer(["maria's"])
+    assert [future.result() for future in (juans, first, second)] == ["juan's", "maria's", "maria's"]
 
 
 async def test_those_before_it_are_answered_in_the_order_they_were_asked(bench: Bench) -> None:
