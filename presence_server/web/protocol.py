@@ -100,7 +100,9 @@ class PresenceProtocol(asyncio.Protocol):
 
     def _shake_hands(self, head: bytes) -> None:
         """Answer the request that uvicorn has read and hands on whole."""
-        answer = handshake.answer(head, self._app)
+        self._enter(handshake.answer(head, self._app))
+
+    def _enter(self, answer: handshake.Answer) -> None:
         self._transport.write(answer.response)
         if not answer.accepted:
             self._end_now()

@@ -28,6 +28,7 @@ from presence_server.errors import StartupError
 from presence_server.settings import Settings
 from presence_server.store.embedded import EmbeddedValkey
 from presence_server.web.app import create_app
+from presence_server.web.front import FrontProtocol
 from presence_server.web.listener import Listener
 from presence_server.web.protocol import PresenceProtocol
 
@@ -169,7 +170,7 @@ def configuration(app: Callable[..., Any], settings: Settings) -> uvicorn.Config
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=FrontProtocol,
         ws=PresenceProtocol,
         ws_max_size=_LARGEST_FRAME_BYTES,
         # Pings are the application's: it knows how long its peers may be silent.

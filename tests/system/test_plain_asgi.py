@@ -70,7 +70,7 @@ chosen = settings.load(os.environ, {})
 logs.configure(chosen.log_level, chosen.log_format)
 app = create_app(chosen)
 config = server.configuration(app, chosen)
-config.ws = "websockets-sansio"
+config.http, config.ws = "httptools", "websockets-sansio"
 server.DrainingServer(
     config,
     drain=lambda timeout_s: app.state.worker.drain(timeout_s),

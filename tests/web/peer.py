@@ -148,7 +148,7 @@ async def serving(*, ws: str | None = None, settings: Settings | None = None) ->
     app.state.worker, app.state.settings = presence.worker, settings
     config = server.configuration(app, settings)
     if ws is not None:
-        config.ws = cast(Any, ws)
+        config.http, config.ws = "httptools", cast(Any, ws)
     running = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(running.serve([listener]))
