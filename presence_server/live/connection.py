@@ -54,6 +54,7 @@ class Connection(ConnectionCore):
         heard_s: when anything was last received.
         blocked_s: since when its socket takes no more data; 0 while it does.
         bucket: its place in the wheel.
+        greeted: whether its first message has come, even if nobody has looked at it yet.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Connection(ConnectionCore):
         "blocked_s",
         "bucket",
         "expires_s",
+        "greeted",
         "heard_s",
         "holds",
         "id",
@@ -82,6 +84,7 @@ class Connection(ConnectionCore):
         self.heard_s = now_s
         self.blocked_s = 0.0
         self.bucket = 0
+        self.greeted = False
         self._outbox: list[bytes] | None = None
 
     def send(self, payload: bytes) -> None:

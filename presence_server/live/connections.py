@@ -15,6 +15,7 @@ from presence_server.core.messages import Command, Heartbeat, Hello, Logout, Mes
 from presence_server.live.connection import Connection, Socket
 from presence_server.live.holds import Hold
 from presence_server.live.opening import Opening, anonymous_session
+from presence_server.live.turns import Turns
 from presence_server.store.queue import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Connections:
         # Lists: nearly all users have one or two, and a dict would cost 200 bytes more for each.
         self._by_user: dict[str, list[Connection]] = {}
         self._backlog: dict[Connection, list[bytes]] = {}
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         self._made = 0
 
@@ -74,12 +76,13 @@ class Connections:
         """A text frame came in."""
         now_s = time.monotonic()
         connection.heard_s = now_s
-        if connection.state is State.CLOSED:
-            return
-        self._worker.counters.messages += 1
-        if connection.state is State.JOINING:
+        if connection.state is State.OPEN:
+            self._take(connection, data, now_s)
+        elif connection.state is not State.CLOSED:
             self._put_off(connection, data)
-            return
+
+    def _take(self, connection: Connection, data: bytes, now_s: float) -> None:
+        self._worker.counters.messages += 1
         try:
             command = connection.receive(data, now_s)
         except Rejected as exc:
@@ -97,7 +100,11 @@ class Connections:
     def lost(self, connection: Connection, code: int) -> None:
         """The socket is gone; without logout, so what is left of the connection is forgiven (rule 6)."""
         if connection.state is not State.CLOSED:
-            self._forget(connection, code)
+            connection.closed()
+            # Nobody may write to it from here on; the rest can wait for its turn.
+            for team in connection.teams:
+                self._worker.teams[team].fanout.discard(connection)
+            self._turns.add(self._forget, connection, code)
 
     def paused(self, connection: Connection) -> None:
         """The socket's buffer is full."""
@@ -132,7 +139,7 @@ class Connections:
         elif type(command) is SetStatus:
             self._set_status(connection, command, now_s)
         elif type(command) is Hello:
-            self._start(connection, self._opening.open(connection, command), None)
+            self._open(connection, command)
         elif type(command) is Watch:
             self._start(connection, self._watch(connection, command), command.id)
         elif type(command) is Renew:
@@ -145,6 +152,25 @@ class Connections:
         backlog.append(data)
         if len(backlog) > _BACKLOG:
             self.end(connection, 4005, "too many messages before welcome")
+        elif connection.state is State.EXPECTED and not connection.greeted:
+            connection.greeted = True
+            self._turns.add(self._greet, connection)
+
+    def _greet(self, connection: Connection) -> None:
+        """Take what has come before and up to the hello."""
+        backlog = self._backlog.get(connection, [])
+        while backlog and connection.state is State.EXPECTED:
+            self._take(connection, backlog.pop(0), time.monotonic())
+        connection.greeted = connection.state is not State.EXPECTED
+
+    def _open(self, connection: Connection, hello: Hello) -> None:
+        # The costly part at once, so that it is in the turn's time: tasks made in one turn begin all in the next.
+        try:
+            claims = self._opening.verify_now(hello.token)
+        except errors.PresenceError as exc:
+            self.refuse(connection, exc)
+        else:
+            self._start(connection, self._opening.open(connection, hello, claims), None)
 
     def opened(self, connection: Connection) -> None:
         """The hello has been carried out: go on with what came on its heels."""
@@ -223,6 +249,7 @@ class Connections:
         """End a connection from this side; it is forgiven like any other that is lost."""
         if connection.state is State.CLOSED:
             return
+        connection.closed()
         self._forget(connection, code)
         connection.socket.close(code, reason)
         if code in _UNHEARD:
@@ -280,7 +307,6 @@ class Connections:
             self.end(connection, 4504, "replaced by this tab's newer connection")
 
     def _forget(self, connection: Connection, code: int) -> None:
-        connection.closed()
         self._worker.counters.connections_closed[code] += 1
         self._by_id.pop(connection.id, None)
         self._backlog.pop(connection, None)

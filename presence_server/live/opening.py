@@ -64,15 +64,25 @@ class Opening:
         self._worker = worker
         self._connections = connections
 
-    async def open(self, connection: Connection, hello: Hello) -> None:
-        """Carry out a hello.
+    def verify_now(self, token: str) -> Claims | None:
+        """Verify a token with the keys at hand; None when one must be fetched first.
+
+        Raises:
+            errors.PresenceError: refused.
+        """
+        claims = self._worker.verifier.verify_now(token)
+        return None if claims is None else _with_teams(claims)
+
+    async def open(self, connection: Connection, hello: Hello, claims: Claims | None) -> None:
+        """Carry out a hello, with what `verify_now` has said of its token.
 
         Raises:
             errors.PresenceError: refused, with the close code to end the connection with.
             TimeoutError: Redis was out of reach for too long.
         """
         async with asyncio.timeout(PATIENCE_S):
-            claims = await self._verify(hello.token)
+            if claims is None:
+                claims = await self._verify(hello.token)
             if connection.state is State.CLOSED:
                 return
             self._identify(connection, claims)
@@ -116,12 +126,7 @@ class Opening:
         self._enter(connection, joined, {})
 
     async def _verify(self, token: str) -> Claims:
-        claims = self._worker.verifier.verify_now(token)
-        if claims is None:
-            claims = await self._worker.verifier.verify(token)
-        if claims.all_teams or not claims.teams:
-            raise errors.NotAllowed("Expected a token that names at least one team, got none")
-        return claims
+        return self.verify_now(token) or _with_teams(await self._worker.verifier.verify(token))
 
     def _identify(self, connection: Connection, claims: Claims) -> None:
         self._connections.admit(connection, claims.user)
@@ -190,6 +195,12 @@ class Opening:
         for hold, chosen in joined:
             connection.teams += (hold.team,)
             self._worker.teams[hold.team].add(connection, chosen, resume.get(hold.team))
+
+
+def _with_teams(claims: Claims) -> Claims:
+    if claims.all_teams or not claims.teams:
+        raise errors.NotAllowed("Expected a token that names at least one team, got none")
+    return claims
 
 
 def anonymous_session(connection: Connection) -> str:

@@ -84,7 +84,7 @@ class Pulse:
         for connection in list(self._blocked):
             if now_s - connection.blocked_s >= STUCK_S:
                 self._end(connection, 4003, "too slow to read")
-        visited = list(self._wheel.turn(now_s))
+        visited = [connection for connection in self._wheel.turn(now_s) if connection.state is not State.CLOSED]
         for connection in visited:
             connection.socket.ping()
             if connection.state is State.OPEN:
@@ -93,7 +93,7 @@ class Pulse:
             self._pinged.append((now_s + self._timeout_s, now_s, visited))
 
     def _expect_hello(self, connection: Connection, _now_s: float) -> None:
-        if connection.state is State.EXPECTED:
+        if connection.state is State.EXPECTED and not connection.greeted:
             self._end(connection, 4002, "no hello in time")
 
     def _expect_token(self, connection: Connection, now_s: float) -> None:

@@ -14,8 +14,9 @@ from presence_server.store.scripts import Script
 PATIENCE_S: Final = 10.0
 # Sized so that no script keeps Redis from others for more than about two milliseconds.
 BULK: Final = 50
-# Calls in one pipeline: enough to be cheap, few enough that replies are not waited for long.
-PIPELINE: Final = 200
+# Operations in one pipeline: enough to be cheap, few enough that their replies, and all who wake up on them, do not
+# keep the loop for long.
+PIPELINE: Final = 100
 
 # Under sustained load a pipeline goes every 25 ms; after quiet so many go at once.
 PIPELINES_PER_S: Final = 40.0
@@ -155,6 +156,11 @@ class Queue:
     def __len__(self) -> int:
         return len(self._calls)
 
+    @property
+    def full(self) -> bool:
+        """Whether a whole pipeline waits."""
+        return sum(len(call.entries) for call in self._calls) >= PIPELINE
+
     def ask(
         self, script: Script, team: str, inputs: tuple[Any, ...], *, patient: bool = True, key: Hashable = None
     ) -> asyncio.Future[Any]:
@@ -185,7 +191,8 @@ class Queue:
         """Remove and return the calls to send next."""
         now_s = self._clock()
         taken: list[Call] = []
-        while self._calls and len(taken) < PIPELINE:
+        operations = 0
+        while self._calls and operations < PIPELINE:
             call = self._calls.popleft()
             if self._newest.get(call.team) is call:
                 del self._newest[call.team]
@@ -195,6 +202,7 @@ class Queue:
             call.prune(now_s)
             if call.entries:
                 taken.append(call)
+                operations += len(call.entries)
         return taken
 
     def give_back(self, calls: Iterable[Call]) -> None:

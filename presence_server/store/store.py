@@ -20,7 +20,7 @@ from presence_server.settings import Settings
 from presence_server.store import scripts
 from presence_server.store.direct import Direct, ago_ms
 from presence_server.store.link import Command, Link, OutOfReach, Refused
-from presence_server.store.queue import BULK_SCRIPTS, PIPELINE, Call, Pace, Queue, fail
+from presence_server.store.queue import BULK_SCRIPTS, Call, Pace, Queue, fail
 from presence_server.store.scripts import Script
 from presence_server.store.types import Lost, Reply
 
@@ -151,7 +151,7 @@ class Store(Direct):
             # The rest of this loop turn's requests come in before the batch is cut.
             await asyncio.sleep(0)
             while self.open and (self._queue or self._first):
-                await self._pace.wait(full=len(self._queue) >= PIPELINE)
+                await self._pace.wait(full=self._queue.full)
                 first, self._first = self._first, []
                 calls = self._queue.take()
                 try:

@@ -211,7 +211,8 @@ class PresenceProtocol(asyncio.Protocol):
 
     def _end_now(self) -> None:
         self._transport.close()
-        self._give_up_later()
+        if self._transport.get_write_buffer_size():
+            self._give_up_later()
 
     def _give_up_later(self) -> None:
         # A peer that does not read could otherwise keep the socket, and what is in its buffer, for ever.

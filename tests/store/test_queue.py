@@ -99,7 +99,16 @@ async def test_what_was_taken_grows_no_more(bench: Bench) -> None:
 async def test_a_pipeline_has_a_bearable_length(bench: Bench) -> None:
     for number in range(PIPELINE + 1):
         bench.ask(scripts.JOIN, number, team=f"t{number}")
+        assert bench.queue.full is (number >= PIPELINE - 1)
     assert (len(bench.take()), len(bench.take())) == (PIPELINE, 1)
+
+
+async def test_so_has_one_of_shared_calls(bench: Bench) -> None:
+    """All who wait for a pipeline wake up together."""
+    for number in range(PIPELINE + 1):
+        bench.ask(scripts.JOIN, number)
+        assert bench.queue.full is (number >= PIPELINE - 1)
+    assert (sum(len(inputs) for _, _, inputs in bench.take()), len(bench.take())) == (PIPELINE, 1)
 
 
 async def test_what_failed_comes_first_again_in_order(bench: Bench) -> None:
