@@ -22,7 +22,7 @@ from benchmark.plan import DEFAULT, LARGE, QUICK, Plan
 from benchmark.results import compare
 from benchmark.valkey import Valkey
 
-CASES: Final = ("team", "growth", "watch", "workers", "redis", "huge")
+CASES: Final = ("team", "growth", "watch", "workers", "redis", "huge", "wide")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

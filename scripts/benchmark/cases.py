@@ -75,6 +75,26 @@ class Run:
             self._enter(both, case, self.plan.sockets, watched=50)
             self._change(both, case)
 
+    def wide(self) -> None:
+        """Very many sockets in teams of several sizes, and watch lists in one team of all: the server alone."""
+        if not self.plan.huge_sockets:
+            return
+        sockets = self.plan.huge_sockets
+        for size in (1, 10, 100, 1_000):
+            teams = f"teams of {_spelled(size)}" if size > 1 else "a team each"
+            self._alone(f"{_spelled(sockets)} sockets in {teams}", size)
+        self._alone(f"{_spelled(sockets)} sockets in one team, each watching 50", sockets, watched=50)
+
+    def _alone(self, case: str, team_size: int, watched: int = 0) -> None:
+        self._tell(case)
+        plan = replace(self.plan, sockets=self.plan.huge_sockets)
+        with sides.presence(self._valkey, self._folder) as side:
+            phases.warm_up(side)
+            side.gather("team", plan.sockets, team_size, watched)
+            phases.sign_in(side, plan, self.results, case)
+            phases.idle([side], replace(plan, idle_s=LEASE_THIRD_S), self.results, case)
+            phases.fan_out(side, plan, self.results, case)
+
     def workers(self) -> None:
         """The team on two processes; the plain endpoint, which cannot, on one."""
         if not self.plan.workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -79,10 +80,13 @@ async def test_the_first_change_after_quiet_goes_out_at_once_and_the_next_togeth
     assert len(maria.types[3:]) == 2
 
 
-async def test_the_window_grows_with_the_work_and_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("watch", [None, ["ana"]], ids=["for all", "for those who watch"])
+async def test_the_window_grows_with_the_work_and_not_without_end(
+    monkeypatch: pytest.MonkeyPatch, watch: list[str] | None
+) -> None:
     room = crowded(coalesce_s=0.001)
-    maria = room.join()
-    clock = iter((0.0, 100.0))
+    maria = room.join(watch=watch)
+    clock = itertools.count(0.0, 100.0)
     monkeypatch.setattr("presence_server.live.fanout.time.thread_time", lambda: next(clock))
     room.team.change(("ana", "busy"))
     room.flush()
