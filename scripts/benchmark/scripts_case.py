@@ -61,7 +61,6 @@ class _Case:
 
     def _works(self) -> list[tuple[str, Callable[[], Awaitable[object]]]]:
         store, users = self._store, self._users
-        single = users[:: max(1, len(users) // _SINGLES)]
 
         async def sweep() -> None:
             while (await store.sweep(_TEAM)).more:
@@ -90,7 +89,7 @@ class _Case:
         return [
             ("join, a full call", lambda: self._all(lambda user: store.join(_TEAM, user, "s", 1, _now_s(), 0))),
             ("renew, a full call", lambda: self._all(lambda user: store.renew(_TEAM, user, "s", 1, _now_s()))),
-            ("choose, one user", lambda: self._all(lambda u: store.choose(_TEAM, u, "busy", by_admin=False), single)),
+            ("choose, a full call", lambda: self._all(lambda user: store.choose(_TEAM, user, "busy", by_admin=False))),
             ("changes, a page", self._read_all),
             ("details, a full call", details),
             ("settle after a new timeout, a full call", settle),
