@@ -142,6 +142,9 @@ class Opening:
         self, connection: Connection, teams: Sequence[str], active_s: float, issued_at_s: float
     ) -> list[_Joined]:
         """Join teams, and wait until their rosters contain all that was acknowledged anywhere before."""
+        if connection.state is State.CLOSED:
+            # It ended while its token or session was looked up: nobody would give back what is opened now.
+            return []
         worker = self._worker
         opened = [worker.use_team(name) for name in teams]
         try:

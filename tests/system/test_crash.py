@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
 
 from tests.conftest import NewSite
 from tests.support.client import Client
+from tests.support.polling import becomes
 from tests.support.timing import GRACE_S, LEASE_S, NOTICE_S, SLACK_S, SOON_S
+from tests.support.valkey import Valkey
 
 
 async def test_users_of_a_killed_worker_who_come_back_are_never_shown_offline(new_site: NewSite) -> None:
@@ -113,3 +117,27 @@ async def test_who_signed_out_while_a_worker_stood_still_is_closed_when_it_wakes
     site.workers[1].resume()
     await asleep.closed(4506)
     await quiet
+
+
+async def test_who_is_gone_before_he_is_in_is_no_ghost(new_site: NewSite, new_valkey: Callable[..., Valkey]) -> None:
+    """His connection ends while Redis is being asked whether his session has signed out."""
+    valkey = new_valkey()
+    site = await new_site(valkey=valkey)
+    maria = await site.connect("maria")
+    valkey.pause()
+    try:
+        people = [await site.connect(f"user{n}", settled=False, sid=site.unique(f"s{n}")) for n in range(10)]
+        # Its answer tells that the hello, too, has been looked at.
+        await asyncio.gather(*[await person.connection.ping() for person in people])
+        for person in people:
+            person.connection.transport.abort()
+
+        async def open_connections() -> object:
+            answer = await site.api(None).request("GET", "/metrics")
+            return re.findall(r"^presence_connections (\S+)", answer.text, re.MULTILINE)
+
+        await becomes(open_connections, ["1.0"])
+    finally:
+        valkey.resume()
+    await maria.quiet_for(LEASE_S)
+    assert await site.admin().statuses() == {"maria": "online"}
