@@ -23,9 +23,11 @@ from tests.support.timing import SOON_S
 from tests.support.worker import ROOT
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from presence_server.store.embedded import EmbeddedValkey
+# Where tests run in the background of a shell, they inherit that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print(EmbeddedValkey(Path(sys.argv[1])).start(), flush=True)
 time.sleep(600)
 """

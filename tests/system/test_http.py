@@ -71,7 +71,8 @@ async def test_a_user_for_himself_and_administrators(site: Site, who: str) -> No
     api = site.api("juan", on=1) if who == "himself" else site.admin(on=1)
     read = await api.user("juan")
     assert (read["status"], read["reason"], read["chosen"], read["connections"]) == ("busy", "chosen", "busy", 2)
-    assert read["last_active"] <= read["since"]
+    # One instant, told to Redis twice as "so long ago": by the choice and by a renewal.
+    assert abs(read["last_active"] - read["since"]) <= 1_000 * SLACK_S
     # All that can happen by itself is idling.
     assert abs(read["next_change_at"] - (read["last_active"] + 600_000)) <= 60_000 * UNIT
     assert "idle" in str(read["next_change"]) or "offline" in str(read["next_change"])
