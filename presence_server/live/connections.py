@@ -100,10 +100,7 @@ class Connections:
     def lost(self, connection: Connection, code: int) -> None:
         """The socket is gone; without logout, so what is left of the connection is forgiven (rule 6)."""
         if connection.state is not State.CLOSED:
-            connection.closed()
-            # Nobody may write to it from here on; the rest can wait for its turn.
-            for team in connection.teams:
-                self._worker.teams[team].fanout.discard(connection)
+            self._silence(connection)
             self._turns.add(self._forget, connection, code)
 
     def paused(self, connection: Connection) -> None:
@@ -249,7 +246,7 @@ class Connections:
         """End a connection from this side; it is forgiven like any other that is lost."""
         if connection.state is State.CLOSED:
             return
-        connection.closed()
+        self._silence(connection)
         self._forget(connection, code)
         connection.socket.close(code, reason)
         if code in _UNHEARD:
@@ -306,6 +303,12 @@ class Connections:
         if connection is not None and connection.user == user:
             self.end(connection, 4504, "replaced by this tab's newer connection")
 
+    def _silence(self, connection: Connection) -> None:
+        """Nobody may write to a connection that has ended; the rest can wait for its turn."""
+        connection.closed()
+        for team in connection.teams:
+            self._worker.teams[team].discard(connection)
+
     def _forget(self, connection: Connection, code: int) -> None:
         self._worker.counters.connections_closed[code] += 1
         self._by_id.pop(connection.id, None)
@@ -316,8 +319,6 @@ class Connections:
             mine.remove(connection)
             if not mine:
                 del self._by_user[connection.user]
-        for team in connection.teams:
-            self._worker.teams[team].discard(connection)
         for hold in connection.holds:
             self._worker.holds.close(hold)
         connection.holds = ()

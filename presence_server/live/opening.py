@@ -107,7 +107,7 @@ class Opening:
         """
         async with asyncio.timeout(PATIENCE_S):
             try:
-                claims = await self._verify(renew.token)
+                claims = self.verify_now(renew.token) or await self._verify(renew.token)
             except errors.NotAllowed as exc:
                 raise errors.BadToken(str(exc)) from None
             if (claims.user, _session(connection, claims)) != (connection.user, connection.session):
@@ -126,7 +126,8 @@ class Opening:
         self._enter(connection, joined, {})
 
     async def _verify(self, token: str) -> Claims:
-        return self.verify_now(token) or _with_teams(await self._worker.verifier.verify(token))
+        """Verify a token, fetching keys if need be."""
+        return _with_teams(await self._worker.verifier.verify(token))
 
     def _identify(self, connection: Connection, claims: Claims) -> None:
         self._connections.admit(connection, claims.user)

@@ -33,12 +33,12 @@ class FrontProtocol(PresenceProtocol):
         self._arguments = (config, server_state, app_state)
 
     def _shake_hands(self, head: bytes) -> None:
-        request = handshake.read(head)
-        if request is None:
+        headers = None if self._app.state.worker.draining else handshake.read(head)
+        if headers is None:
             self._hand_over(head)
         else:
             self._arguments = cast(Any, None)
-            self._enter(handshake.answer_usual(request, self._app))
+            self._enter(handshake.accept(headers, self._app))
 
     def _hand_over(self, data: bytes) -> None:
         http = HttpToolsProtocol(*self._arguments)

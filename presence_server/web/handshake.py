@@ -6,8 +6,6 @@ an HTTP server's parser and then `websockets`, which read and answer all others.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import re
 from http import HTTPStatus
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from starlette.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
+from websockets.utils import accept_key
 
 from presence_server.web.origins import origin_allowed
 
@@ -36,8 +35,7 @@ _USUAL: Final = re.compile(
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 # Only a body would have them, and then the question is where it ends.
 _BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
-# RFC 6455, section 1.3.
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY_NAME: Final = b"sec-websocket-key"
 
 _logger: Final = logging.getLogger(__name__)
 # The library tells of every handshake, and strangers would fill the log.
@@ -58,20 +56,12 @@ class Answer(NamedTuple):
     origin_allowed: bool
 
 
-class UsualRequest(NamedTuple):
-    """A request for a WebSocket in the usual form.
+def read(data: bytes) -> dict[bytes, bytes] | None:
+    """Read what a connection begins with.
 
-    Attributes:
-        key: `Sec-WebSocket-Key`.
-        headers: names in lower case, each once.
+    Returns:
+        The headers, their names in lower case; None for all but one whole usual request for a WebSocket.
     """
-
-    key: bytes
-    headers: dict[bytes, bytes]
-
-
-def read(data: bytes) -> UsualRequest | None:
-    """Read what a connection begins with; None for all but one whole usual request for a WebSocket."""
     if len(data) > _USUAL_BYTES or (found := _USUAL.fullmatch(data)) is None:
         return None
     headers: dict[bytes, bytes] = {}
@@ -79,7 +69,6 @@ def read(data: bytes) -> UsualRequest | None:
     for line in lines[:-1]:
         name, _, value = line.partition(b":")
         headers[name.lower()] = value.strip(b" \t")
-    key = headers.get(b"sec-websocket-key", b"")
     if (
         not len(headers) == len(lines) - 1 <= _USUAL_HEADERS
         or b"host" not in headers
@@ -87,28 +76,20 @@ def read(data: bytes) -> UsualRequest | None:
         or headers.get(b"connection", b"").lower() not in (b"upgrade", b"keep-alive, upgrade")
         or headers.get(b"sec-websocket-version") != b"13"
         or not _BODY.isdisjoint(headers)
-        or _KEY.fullmatch(key) is None
+        or _KEY.fullmatch(headers.get(_KEY_NAME, b"")) is None
     ):
         return None
-    return UsualRequest(key, headers)
+    return headers
 
 
-def answer_usual(request: UsualRequest, app: Starlette) -> Answer:
-    """Answer a usual request."""
-    if app.state.worker.draining:
-        response = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-        body = DRAINING.encode() + b"\n"
-        response += b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        return Answer(response, accepted=False, origin_allowed=False)
-    digest = base64.b64encode(hashlib.sha1(request.key + _GUID, usedforsecurity=False).digest())
+def accept(headers: dict[bytes, bytes], app: Starlette) -> Answer:
+    """Answer a usual request by accepting it."""
     response = (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: %b\r\n\r\n" % digest
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(headers[_KEY_NAME].decode())}\r\n\r\n"
     )
-    allowed = b"origin" not in request.headers or origin_allowed(
-        app.state.settings, Headers(raw=list(request.headers.items()))
-    )
-    return Answer(response, accepted=True, origin_allowed=allowed)
+    allowed = origin_allowed(app.state.settings, Headers(raw=list(headers.items())))
+    return Answer(response.encode(), accepted=True, origin_allowed=allowed)
 
 
 def answer(head: bytes, app: Starlette) -> Answer:
@@ -146,7 +127,5 @@ def _response(protocol: ServerProtocol, request: Request, app: Starlette) -> Res
 
 
 def _origin_allowed(request: Request, app: Starlette) -> bool:
-    if "Origin" not in request.headers:
-        return True
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
     return origin_allowed(app.state.settings, Headers(raw=raw))

@@ -59,21 +59,13 @@ class Run:
     def growth(self) -> None:
         """As many sockets, in teams of several sizes."""
         for size in self.plan.team_sizes:
-            case = f"{_spelled(self.plan.sockets)} sockets in teams of {_spelled(size)}"
-            self._tell(case)
-            with self._both(0) as both:
-                self._enter(both, case, size)
-                self._change(both, case)
+            self._compare(f"{_spelled(self.plan.sockets)} sockets in teams of {_spelled(size)}", size)
 
     def watch(self) -> None:
         """Everybody narrows his view to a few; the plain endpoint, which cannot, tells everybody everything."""
-        if not self.plan.watch:
-            return
-        case = f"{_spelled(self.plan.sockets)} sockets in one team, each watching 50"
-        self._tell(case)
-        with self._both(0) as both:
-            self._enter(both, case, self.plan.sockets, watched=50)
-            self._change(both, case)
+        if self.plan.watch:
+            case = f"{_spelled(self.plan.sockets)} sockets in one team, each watching 50"
+            self._compare(case, self.plan.sockets, watched=50)
 
     def wide(self) -> None:
         """Very many sockets in teams of several sizes, and watch lists in one team of all: the server alone."""
@@ -85,25 +77,11 @@ class Run:
             self._alone(f"{_spelled(sockets)} sockets in {teams}", size)
         self._alone(f"{_spelled(sockets)} sockets in one team, each watching 50", sockets, watched=50)
 
-    def _alone(self, case: str, team_size: int, watched: int = 0) -> None:
-        self._tell(case)
-        plan = replace(self.plan, sockets=self.plan.huge_sockets)
-        with sides.presence(self._valkey, self._folder) as side:
-            phases.warm_up(side)
-            side.gather("team", plan.sockets, team_size, watched)
-            phases.sign_in(side, plan, self.results, case)
-            phases.idle([side], replace(plan, idle_s=LEASE_THIRD_S), self.results, case)
-            phases.fan_out(side, plan, self.results, case)
-
     def workers(self) -> None:
         """The team on two processes; the plain endpoint, which cannot, on one."""
-        if not self.plan.workers:
-            return
-        case = f"{_spelled(self.plan.sockets)} sockets in one team, on two workers"
-        self._tell(case)
-        with self._both(0, workers=2) as both:
-            self._enter(both, case, self.plan.sockets)
-            self._change(both, case)
+        if self.plan.workers:
+            case = f"{_spelled(self.plan.sockets)} sockets in one team, on two workers"
+            self._compare(case, self.plan.sockets, workers=2)
 
     def redis(self) -> None:
         """How long the store's scripts take, without a server."""
@@ -125,11 +103,25 @@ class Run:
                 self._each(both, lambda side: phases.storm(side, plan, self.results, case))
                 self._each(both, lambda side: phases.reconnect(side, plan, self.results, case))
 
-    def _enter(self, both: list[Side], case: str, team_size: int, watched: int = 0) -> None:
-        for side in both:
-            side.gather("team", self.plan.sockets, team_size, 0 if side.plain else watched)
-        self._each(both, lambda side: phases.sign_in(side, self.plan, self.results, case))
-        self._rest(both, self.plan, case)
+    def _compare(self, case: str, team_size: int, *, watched: int = 0, workers: int = 1) -> None:
+        self._tell(case)
+        with self._both(0, workers) as both:
+            self._enter_and_change(both, self.plan, case, team_size, watched)
+
+    def _alone(self, case: str, team_size: int, *, watched: int = 0) -> None:
+        self._tell(case)
+        plan = replace(self.plan, sockets=self.plan.huge_sockets, repeats=1)
+        with sides.presence(self._valkey, self._folder) as side:
+            phases.warm_up(side)
+            self._enter_and_change([side], plan, case, team_size, watched)
+
+    def _enter_and_change(self, crowds: list[Side], plan: Plan, case: str, team_size: int, watched: int) -> None:
+        for side in crowds:
+            side.gather("team", plan.sockets, team_size, 0 if side.plain else watched)
+        self._each(crowds, lambda side: phases.sign_in(side, plan, self.results, case))
+        self._rest(crowds, plan, case)
+        for _ in range(plan.repeats):
+            self._each(crowds, lambda side: phases.fan_out(side, plan, self.results, case))
 
     def _rest(self, both: list[Side], plan: Plan, case: str) -> None:
         """Measure what being idle takes, once in each case; of the plain endpoint, to which teams are nothing, once."""
@@ -141,10 +133,6 @@ class Run:
             self._idle |= {keys[side.name]: side.idle for side in fresh}
         for side in both:
             side.idle = self._idle[keys[side.name]]
-
-    def _change(self, both: list[Side], case: str) -> None:
-        for _ in range(self.plan.repeats):
-            self._each(both, lambda side: phases.fan_out(side, self.plan, self.results, case))
 
     @contextlib.contextmanager
     def _both(self, turn: int, workers: int = 1) -> Iterator[list[Side]]:

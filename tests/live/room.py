@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -198,6 +199,16 @@ class Room:
     def flush(self) -> None:
         for team in self.teams.values():
             team.fanout.flush()
+
+
+class Clock:
+    """A module's clock, which jumps when told."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
 
 
 async def settle() -> None:

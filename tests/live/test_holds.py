@@ -12,7 +12,7 @@ from presence_server import errors
 from presence_server.live import holds as holds_module
 from presence_server.live.holds import SLOTS, Hold, Holds
 from presence_server.store.queue import BULK
-from tests.live.room import until
+from tests.live.room import Clock, until
 
 INTERVAL_S = 10.0
 IDLE_TIMEOUT_S = 600.0
@@ -220,16 +220,6 @@ async def test_all_leases_are_renewed_once_an_interval() -> None:
     rounds = [held.told.renewed[at : at + BULK * 2] for at in range(0, BULK * 6, BULK * 2)]
     for renewed in rounds:
         assert {user for user, _, _ in renewed} == {f"user{number}" for number in range(BULK * 2)}
-
-
-class Clock:
-    """The module's clock, which jumps when told."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.ahead_s
 
 
 @pytest.fixture

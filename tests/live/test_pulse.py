@@ -11,7 +11,7 @@ from presence_server.core.connection import HELLO_TIMEOUT_S
 from presence_server.live import pulse as pulse_module
 from presence_server.live.connection import STUCK_S, Connection
 from presence_server.live.pulse import STANDSTILL_S, Pulse
-from tests.live.room import until
+from tests.live.room import Clock, until
 
 INTERVAL_S = 20.0
 TIMEOUT_S = 15.0
@@ -195,16 +195,6 @@ async def test_who_is_gone_is_forgotten() -> None:
     beating.live(2 * INTERVAL_S)
     assert beating.ended == {}
     assert beating.lines[connection].pings == 0
-
-
-class Clock:
-    """The module's clock, which jumps when told."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time() + self.ahead_s
 
 
 @pytest.fixture

@@ -142,6 +142,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "TIMEOUT_S", 1.5)
 
 
+@pytest.fixture
+async def proxied(
+    impatient: None, listen: Callable[..., Listener], own_valkey: Valkey, new_proxy: NewProxy
+) -> tuple[Listener, RedisProxy]:
+    """A connected, impatient feed, and the proxy through which it is."""
+    proxy = new_proxy(own_valkey)
+    listener = listen(url=proxy.url)
+    await listener.feed.connect()
+    return listener, proxy
+
+
 class TestMessages:
     async def test_what_is_published_after_the_confirmation_arrives(
         self, listener: Listener, publisher: Publisher
@@ -314,16 +325,9 @@ class TestBreaks:
         assert record.exc_info
 
     async def test_a_subscription_that_stays_unconfirmed_breaks_it(
-        self,
-        impatient: None,
-        listen: Callable[..., Listener],
-        own_valkey: Valkey,
-        new_proxy: NewProxy,
-        publisher: Publisher,
+        self, proxied: tuple[Listener, RedisProxy], publisher: Publisher
     ) -> None:
-        proxy = new_proxy(own_valkey)
-        listener = listen(url=proxy.url)
-        await listener.feed.connect()
+        listener, proxy = proxied
         proxy.pull_cable()
         asked = await asyncio.gather(*map(listener.feed.subscribe, ("acme", "globex")), return_exceptions=True)
         assert [type(failure) for failure in asked] == [OutOfReach, OutOfReach]
@@ -377,17 +381,10 @@ class TestProbe:
         assert await listener.control() == "after them"
 
     async def test_one_that_has_died_in_silence_is_found(
-        self,
-        impatient: None,
-        listen: Callable[..., Listener],
-        own_valkey: Valkey,
-        new_proxy: NewProxy,
-        publisher: Publisher,
+        self, proxied: tuple[Listener, RedisProxy], publisher: Publisher
     ) -> None:
         """go-redis#3806, redis-py before 8.1: the subscription is gone, and nobody says so."""
-        proxy = new_proxy(own_valkey)
-        listener = listen(url=proxy.url)
-        await listener.feed.connect()
+        listener, proxy = proxied
         await listener.feed.subscribe("acme")
         proxy.deafen_subscriptions()
         publisher.say("acme", "nobody hears it")
@@ -401,11 +398,9 @@ class TestProbe:
         assert listener.downs.empty()
 
     async def test_one_that_belongs_to_an_earlier_subscription_says_nothing_of_the_new_one(
-        self, impatient: None, listen: Callable[..., Listener], own_valkey: Valkey, new_proxy: NewProxy
+        self, proxied: tuple[Listener, RedisProxy]
     ) -> None:
-        proxy = new_proxy(own_valkey)
-        listener = listen(url=proxy.url)
-        await listener.feed.connect()
+        listener, proxy = proxied
         proxy.lose_publications()
         probing = asyncio.create_task(listener.feed.probe())
         await asyncio.sleep(0)

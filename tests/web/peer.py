@@ -21,6 +21,7 @@ from starlette.routing import WebSocketRoute
 from websockets.frames import Close, Opcode
 from websockets.utils import apply_mask
 
+from presence_server.core import frames
 from presence_server.core.connection import State
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
@@ -176,6 +177,21 @@ async def until(found: Callable[[], object], within_s: float = SOON_S) -> None:
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"Expected it within {within_s} s") from None
+
+
+MESSAGE = frames.text(b"x" * 8_000)
+"""What fills a socket's buffer soon."""
+
+
+async def stuff(connection: Connection) -> int:
+    """Send as teams do, until the connection is blocked; returns how many messages that took."""
+    count = 0
+    while not connection.blocked_s:
+        connection.socket.write(MESSAGE)
+        count += 1
+        await asyncio.sleep(0)
+        assert count < 10_000, "Expected a peer that does not read to be noticed"
+    return count
 
 
 class Told(NamedTuple):

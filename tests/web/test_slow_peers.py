@@ -8,14 +8,11 @@ import math
 import pytest
 from websockets.frames import Opcode
 
-from presence_server.core import frames
 from presence_server.core.connection import State
-from presence_server.live.connection import STUCK_S, Connection
+from presence_server.live.connection import STUCK_S
 from presence_server.live.pulse import Pulse
 from presence_server.web import protocol
-from tests.web.peer import Peer, Serving, close, frame, on_both_loops, serving, text, until
-
-MESSAGE = frames.text(b"x" * 8_000)
+from tests.web.peer import MESSAGE, Peer, close, frame, on_both_loops, serving, stuff, text, until
 
 
 @on_both_loops
@@ -46,23 +43,12 @@ async def _answer_pings(peer: Peer) -> None:
         peer.send(frame(Opcode.PONG, ping.data))
 
 
-async def _stuff(server: Serving, connection: Connection) -> int:
-    """Send as teams do, until the connection is blocked; returns how many messages that took."""
-    count = 0
-    while not connection.blocked_s:
-        connection.socket.write(MESSAGE)
-        count += 1
-        await asyncio.sleep(0)
-        assert count < 10_000, "Expected a peer that does not read to be noticed"
-    return count
-
-
 @on_both_loops
 async def test_a_slow_reader_is_paused_and_resumed() -> None:
     """While it does not read, nothing that it asks for is read either; then all goes on where it was."""
     async with serving() as server:
         peer, connection = await server.connected(narrow=True)
-        count = await _stuff(server, connection)
+        count = await stuff(connection)
         assert server.presence.events == [("paused", None)]
         peer.send(text(b"more"))
         # The loop has had every chance to read it.
@@ -106,7 +92,7 @@ async def test_a_stuck_peer_cannot_keep_its_socket(code: int, monkeypatch: pytes
     monkeypatch.setattr(protocol, "CLOSE_TIMEOUT_S", 0.1)
     async with serving() as server:
         _, connection = await server.connected(narrow=True)
-        await _stuff(server, connection)
+        await stuff(connection)
         server.presence.end(connection, code, "why")
         await until(lambda: not server.connections)
 
@@ -141,7 +127,7 @@ async def test_who_is_stuck_is_cut_off() -> None:
         _, connection = await server.connected(narrow=True)
         connection.opened(())
         connection.expires_s = math.inf
-        await _stuff(server, connection)
+        await stuff(connection)
         server.presence.pulse.beat(connection.blocked_s + STUCK_S - 0.01)
         assert connection.state is State.OPEN
         server.presence.pulse.beat(connection.blocked_s + STUCK_S)

@@ -12,16 +12,14 @@ from websockets.frames import Opcode
 
 from presence_server.core import frames
 from presence_server.core.connection import State
-from presence_server.live.connection import Connection
 from presence_server.settings import Settings
 from presence_server.web import socket
 from presence_server.web.handshake import PATH
 from presence_server.web.socket import Endpoint
 from tests.support import tokens
-from tests.web.peer import HEAD, Presence, close, frame, on_both_loops, serving, text, until
+from tests.web.peer import HEAD, Presence, close, frame, on_both_loops, serving, stuff, text, until
 
 STOCK = "websockets-sansio"
-MESSAGE = frames.text(b"x" * 8_000)
 
 
 @on_both_loops
@@ -89,7 +87,7 @@ async def test_half_a_character_does_no_harm() -> None:
 async def test_a_slow_reader_is_paused_and_resumed() -> None:
     async with serving(ws=STOCK) as server:
         peer, connection = await server.connected(narrow=True)
-        count = await _stuff(connection)
+        count = await stuff(connection)
         assert server.presence.events == [("paused", None)]
         for _ in range(count):
             assert len((await peer.told()).data) == 8_000
@@ -99,17 +97,6 @@ async def test_a_slow_reader_is_paused_and_resumed() -> None:
         await until(lambda: server.presence.texts)
 
 
-async def _stuff(connection: Connection) -> int:
-    """Send as teams do, until the connection is blocked; returns how many messages that took."""
-    count = 0
-    while not connection.blocked_s:
-        connection.socket.write(MESSAGE)
-        count += 1
-        await asyncio.sleep(0)
-        assert count < 10_000, "Expected a peer that does not read to be noticed"
-    return count
-
-
 @pytest.mark.parametrize("how", ["close", "abort"])
 @on_both_loops
 async def test_a_stuck_peer_does_not_keep_the_coroutine(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +104,7 @@ async def test_a_stuck_peer_does_not_keep_the_coroutine(how: str, monkeypatch: p
     monkeypatch.setattr(socket, "CLOSE_TIMEOUT_S", 0.05)
     async with serving(ws=STOCK) as server:
         _, connection = await server.connected(narrow=True)
-        await _stuff(connection)
+        await stuff(connection)
         tasks = len(asyncio.all_tasks())
         if how == "close":
             server.presence.end(connection, 4001, "why")
