@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -255,7 +256,8 @@ def test_reading_what_is_stored_may_take_longer_than_an_answer(
     valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with open_client(valkey.start()) as client:
-        client.mset({f"user {number}": "busy" for number in range(1_000)})
+        # Large, because it answers after each kilobyte read: every few keys, so in time on a busy machine, too.
+        client.mset({f"user {number}": random.randbytes(500) for number in range(1_000)})
         client.bgrewriteaof()
         assert eventually(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 0)
     valkey.stop()
