@@ -244,6 +244,7 @@ def test_examples_of_server_messages_are_what_is_sent() -> None:
         messages.snapshot("acme", "k", 1, users, more=True),
         messages.delta("acme", "k", 1, users),
         messages.ack(1),
+        messages.explanation(8, "acme", status.UserDetail("maria", "online")),
         messages.error(errors.BadMessage("no"), 1),
         messages.error(errors.RateLimited("no", 80)),
         messages.FEED_STALE,

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from presence_server import errors
 from presence_server.core import messages
-from presence_server.core.messages import Command, Heartbeat, Hello, SetStatus, Watch
+from presence_server.core.messages import Command, Explain, Heartbeat, Hello, SetStatus, Watch
 
 RATE_PER_S: Final = 10.0
 BURST: Final = 50.0
@@ -153,7 +153,11 @@ class ConnectionCore:
             return
         if self.state is State.EXPECTED:
             raise errors.BadMessage("Expected 'hello' first, got something else")
-        if isinstance(command, (SetStatus, Watch)) and command.team is not None and command.team not in self.teams:
+        if (
+            isinstance(command, (Explain, SetStatus, Watch))
+            and command.team is not None
+            and command.team not in self.teams
+        ):
             raise errors.NotAMember(f"Expected a team of this connection, got '{command.team}'")
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from presence_server import errors
 from presence_server.core.ids import is_id
-from presence_server.core.status import Presence, check_selectable, json_type
+from presence_server.core.status import Presence, UserDetail, check_selectable, json_type
 
 MAX_HELLO_BYTES: Final = 16 * 1024
 MAX_MESSAGE_BYTES: Final = 64 * 1024
@@ -45,6 +45,12 @@ class Hello(NamedTuple):
 
 class Heartbeat(NamedTuple):
     idle_ms: int
+    id: MessageId = None
+
+
+class Explain(NamedTuple):
+    id: MessageId
+    team: str
 
 
 class SetStatus(NamedTuple):
@@ -68,7 +74,7 @@ class Logout(NamedTuple):
     pass
 
 
-Command: TypeAlias = Hello | Heartbeat | SetStatus | Watch | Renew | Logout
+Command: TypeAlias = Hello | Heartbeat | Explain | SetStatus | Watch | Renew | Logout
 
 _LOGOUT: Final = Logout()
 
@@ -97,7 +103,7 @@ def parse(message: dict[str, Any]) -> Command:
     """
     kind = message.get("type")
     if kind == "heartbeat":
-        return Heartbeat(_idle_ms(message, required=True))
+        return Heartbeat(_idle_ms(message, required=True), _checked_id(message) if "id" in message else None)
     if not isinstance(kind, str):
         raise errors.BadMessage(f"Expected 'type' to be a string, got {json_type(kind)}")
     parser = _PARSERS.get(kind)
@@ -127,6 +133,12 @@ def _parse_hello(message: dict[str, Any]) -> Hello:
     )
 
 
+def _parse_explain(message: dict[str, Any]) -> Explain:
+    identity = _checked_id(message)
+    _check_team(message.get("team"))
+    return Explain(identity, message["team"])
+
+
 def _parse_set_status(message: dict[str, Any]) -> SetStatus:
     identity = _checked_id(message)
     team = message.get("team")
@@ -149,6 +161,7 @@ def _parse_renew(message: dict[str, Any]) -> Renew:
 
 _PARSERS: Final[dict[str, Callable[[dict[str, Any]], Command]]] = {
     "hello": _parse_hello,
+    "explain": _parse_explain,
     "set_status": _parse_set_status,
     "watch": _parse_watch,
     "renew": _parse_renew,
@@ -288,6 +301,17 @@ def snapshot(team: str, epoch: str, version: int, fragments: Iterable[bytes], *,
 def ack(identity: MessageId) -> bytes:
     """Encode `ack`; without an id when the request had none."""
     return orjson.dumps({"type": "ack"} if identity is None else {"type": "ack", "id": identity})
+
+
+def explanation(identity: MessageId, team: str, detail: UserDetail) -> bytes:
+    """Encode `explanation`: what section 6 of the contract tells a user of himself; with the id asked."""
+    event: dict[str, Any] = {"type": "explanation"}
+    if identity is not None:
+        event["id"] = identity
+    event["team"] = team
+    event.update(detail._asdict())
+    del event["user"]
+    return orjson.dumps(event)
 
 
 def error(exc: errors.PresenceError, identity: MessageId = None) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from presence_server import errors
 from presence_server.core import messages
 from presence_server.core.connection import Rejected, State
-from presence_server.core.messages import Command, Heartbeat, Hello, Logout, MessageId, Renew, SetStatus, Watch
+from presence_server.core.messages import Command, Explain, Heartbeat, Hello, Logout, MessageId, Renew, SetStatus, Watch
 from presence_server.live.connection import Connection, Socket
 from presence_server.live.holds import Hold
 from presence_server.live.opening import Opening, anonymous_session
@@ -133,12 +133,16 @@ class Connections:
             active_s = now_s - command.idle_ms / 1000
             for hold in connection.holds:
                 self._worker.holds.touch(hold, active_s, now_s)
+            if command.id is not None:
+                connection.send(messages.ack(command.id))
         elif type(command) is SetStatus:
             self._set_status(connection, command, now_s)
         elif type(command) is Hello:
             self._open(connection, command)
         elif type(command) is Watch:
             self._start(connection, self._watch(connection, command), command.id)
+        elif type(command) is Explain:
+            self._start(connection, self._explain(connection, command), command.id)
         elif type(command) is Renew:
             self._start(connection, self._opening.renew(connection, command), command.id)
         elif type(command) is Logout:
@@ -202,6 +206,10 @@ class Connections:
             connection.narrow(command.team, command.users)
             connection.send(messages.ack(command.id))
             team.fanout.rewatch(connection)
+
+    async def _explain(self, connection: Connection, command: Explain) -> None:
+        detail = await self._worker.access.read_user(command.team, connection.user)
+        connection.send(messages.explanation(command.id, command.team, detail))
 
     def _logout(self, connection: Connection) -> None:
         store = self._worker.store

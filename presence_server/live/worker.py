@@ -50,7 +50,7 @@ class Worker:
         verifier: checks tokens.
 
     Attributes:
-        access: reads and writes for HTTP.
+        access: reads and writes for HTTP, and what a connection asks of its own user.
         id: this worker's name in leases and connection ids, new at every start.
         live: whether statuses are fresh: Redis is within reach and every roster up to date.
         draining: whether the worker is on its way out.

@@ -104,7 +104,9 @@ def test_a_connection_that_ended_while_it_came_in_stays_ended() -> None:
     assert connection.state is State.CLOSED
 
 
-@pytest.mark.parametrize("command", [{"type": "set_status", "status": "busy"}, {"type": "watch", "users": "all"}])
+@pytest.mark.parametrize(
+    "command", [{"type": "set_status", "status": "busy"}, {"type": "watch", "users": "all"}, {"type": "explain"}]
+)
 def test_a_team_it_is_not_in_is_refused(command: dict[str, Any]) -> None:
     connection = opened("acme", "b")
     refusal = connection.refuses(command | {"team": "c", "id": "x"})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from presence_server import errors
 from presence_server.core import messages
 from presence_server.core.ids import PATTERN
-from presence_server.core.status import Presence
+from presence_server.core.status import Presence, UserDetail
 
 IDS = st.one_of(
     st.from_regex(PATTERN, fullmatch=True), st.sampled_from(["__proto__", "constructor", "a:b@c+d-e.f", "x" * 128])
@@ -106,6 +106,27 @@ def test_ack_and_error_carry_the_id(identity: Any) -> None:
 def test_ack_and_error_of_a_request_without_id_carry_none() -> None:
     assert orjson.loads(messages.ack(None)) == {"type": "ack"}
     assert "id" not in orjson.loads(messages.error(errors.BadMessage("Expected")))
+
+
+@pytest.mark.parametrize("team", ["acme", "__proto__"])
+def test_explanation(team: str) -> None:
+    detail = UserDetail("maria", "online", 5, "active", "busy", 7, 3, "idle", 607)
+    expected = {
+        "type": "explanation",
+        "id": 8,
+        "team": team,
+        "status": "online",
+        "since": 5,
+        "reason": "active",
+        "chosen": "busy",
+        "last_active": 7,
+        "connections": 3,
+        "next_change": "idle",
+        "next_change_at": 607,
+    }
+    assert orjson.loads(messages.explanation(8, team, detail)) == expected
+    del expected["id"]
+    assert orjson.loads(messages.explanation(None, team, detail)) == expected
 
 
 @given(st.text())

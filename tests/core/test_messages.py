@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from presence_server import errors
 from presence_server.core import messages
 from presence_server.core.ids import is_id
-from presence_server.core.messages import Heartbeat, Hello, Logout, Position, Renew, SetStatus, Watch
+from presence_server.core.messages import Explain, Heartbeat, Hello, Logout, Position, Renew, SetStatus, Watch
 from tests.core.wire import JSON, MESSAGES
 
 NOT_STRINGS: list[Any] = [None, 1, 1.5, True, [], {}]
@@ -22,6 +22,7 @@ NOT_IDS = ["", "a b", "-a", "x" * 129, 1, True, [], {}]
 HELLO = {"type": "hello", "token": "jwt"}
 SET_STATUS = {"type": "set_status", "status": "busy"}
 WATCH = {"type": "watch", "team": "acme", "users": "all"}
+EXPLAIN = {"type": "explain", "team": "acme"}
 RENEW = {"type": "renew", "token": "jwt"}
 
 
@@ -77,7 +78,7 @@ def test_an_unknown_type_is_told_so(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [HELLO, {"type": "heartbeat", "idle_ms": 0}, SET_STATUS, WATCH, RENEW, {"type": "logout"}]
+    "message", [HELLO, {"type": "heartbeat", "idle_ms": 0}, EXPLAIN, SET_STATUS, WATCH, RENEW, {"type": "logout"}]
 )
 def test_unknown_fields_are_ignored(message: dict[str, Any]) -> None:
     assert read(message | {"later": [1], "__proto__": {"x": 1}}) == read(message)
@@ -233,7 +234,22 @@ def test_a_watch_names_its_team(team: Any) -> None:
 
 
 def test_a_heartbeat() -> None:
-    assert read({"type": "heartbeat", "idle_ms": 1200}) == Heartbeat(1200)
+    assert read({"type": "heartbeat", "idle_ms": 1200}) == Heartbeat(1200, None)
+
+
+def test_a_heartbeat_with_an_id_wants_an_answer() -> None:
+    assert read({"type": "heartbeat", "idle_ms": 1200, "id": 7}) == Heartbeat(1200, 7)
+    assert_refused({"type": "heartbeat", "idle_ms": 1, "id": []}, errors.BadMessage, "Expected 'id' to be a whole")
+
+
+def test_an_explain() -> None:
+    assert read(EXPLAIN | {"id": 8}) == Explain(8, "acme")
+    assert read(EXPLAIN) == Explain(None, "acme")
+
+
+@pytest.mark.parametrize("team", [None, *NOT_IDS])
+def test_an_explain_names_its_team(team: Any) -> None:
+    assert_refused(EXPLAIN | {"team": team}, errors.BadMessage, "Expected 'team' to be a team's id")
 
 
 def test_a_heartbeat_without_idle_ms_says_nothing() -> None:
@@ -321,6 +337,8 @@ def assert_sound(command: messages.Command) -> None:
             assert replaces is None or is_id(replaces)
         case Heartbeat(idle_ms):
             assert 0 <= idle_ms <= messages.MAX_IDLE_MS
+        case Explain(_, team):
+            assert is_id(team)
         case SetStatus(_, status, team):
             assert status in ("online", "busy")
             assert team is None or is_id(team)

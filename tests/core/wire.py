@@ -15,7 +15,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 _NAMES = st.sampled_from(["acme", "maria", "__proto__", "", "a b", "all", "x" * 129])
 
 _LIKELY: dict[str, st.SearchStrategy[Any]] = {
-    "type": st.sampled_from(["hello", "heartbeat", "set_status", "watch", "renew", "logout", "bye"]),
+    "type": st.sampled_from(["hello", "heartbeat", "explain", "set_status", "watch", "renew", "logout", "bye"]),
     "id": st.integers(-(2**54), 2**54) | st.text(max_size=70),
     "token": st.sampled_from(["jwt", "", "x" * 8193]),
     "idle_ms": st.integers(-1, 2**53),

@@ -16,7 +16,7 @@ from tests.support.view import Message, TeamView, Violation
 
 _CODES = {"bad_message", "unknown_type", "status_not_selectable", "unknown_status", "not_a_member"}
 _CODES |= {"rate_limited", "too_many_users", "bad_token", "unavailable"}
-_TYPES = {"welcome", "self", "snapshot", "delta", "ack", "error", "feed"}
+_TYPES = {"welcome", "self", "snapshot", "delta", "ack", "explanation", "error", "feed"}
 
 
 class Wire:

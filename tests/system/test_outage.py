@@ -299,3 +299,16 @@ async def test_idling_during_an_outage_is_told_after_it(new_site: NewSite, new_v
         await maria.quiet_for(LEASE_S)
     maria.never_saw("ana", "offline")
     maria.never_saw("maria", "offline")
+
+
+async def test_a_heartbeat_is_answered_while_redis_is_away(
+    new_site: NewSite, new_valkey: Callable[..., Valkey]
+) -> None:
+    """That a link is alive says the worker by itself; what only Redis knows, an explanation, is unavailable."""
+    valkey = new_valkey(persistent=True)
+    site = await new_site(workers=1, valkey=valkey)
+    juan = await site.connect("juan")
+    valkey.kill()
+    await juan.expect("feed", live=False, within_s=LEASE_S + 2 * SLACK_S)
+    assert (await juan.request("heartbeat", idle_ms=0))["type"] == "ack"
+    await juan.fails("unavailable", "explain", team=site.team)

@@ -200,3 +200,42 @@ async def test_any_id_is_answered_as_it_is(site: Site, number: object) -> None:
     juan = await site.connect("juan")
     await juan.send("set_status", id=number, status="busy")
     assert (await juan.answer(number))["type"] == "ack"
+
+
+async def test_a_heartbeat_with_an_id_is_answered(site: Site) -> None:
+    """A page cannot see pings: an answered heartbeat is how it learns that the link is alive."""
+    juan = await site.connect("juan")
+    for number in (7, "text-id"):
+        await juan.send("heartbeat", id=number, idle_ms=0)
+        assert (await juan.answer(number))["type"] == "ack"
+    await juan.fails("bad_message", "heartbeat", idle_ms=-1)
+    before = len(juan.of_type("ack"))
+    await juan.beat(0)
+    await juan.quiet_for(0.3)
+    assert len(juan.of_type("ack")) == before
+
+
+async def test_a_page_is_explained_its_own_user(site: Site) -> None:
+    """Explain tells what HTTP tells a user of himself: his other device counts, whichever worker it is on."""
+    phone = await site.connect("juan", on=0)
+    page = await site.connect("juan", on=1, idle_ms=60_000)
+    await phone.choose("busy")
+    await page.send("explain", id="why", team=site.team)
+    told = await page.expect("explanation", id="why", team=site.team)
+    assert told == {"type": "explanation", "id": "why", "team": site.team} | {
+        field: value for field, value in (await site.api("juan", on=1).user("juan")).items() if field != "user"
+    }
+    assert (told["status"], told["chosen"], told["connections"], told["next_change"]) == ("busy", "busy", 2, "idle")
+    # The phone's choice was input just now, which is what puts off the end, not the page that nobody touched.
+    assert told["next_change_at"] > page.welcome["server_time"]
+    assert told["next_change_at"] - told["last_active"] == page.view().idle_timeout_ms
+
+
+async def test_errors_of_explain(site: Site) -> None:
+    """A foreign team and one that is none: the documented code, and the connection stays."""
+    juan = await site.connect("juan")
+    await juan.fails("not_a_member", "explain", team=site.unique("foreign"))
+    await juan.fails("bad_message", "explain")
+    await juan.fails("bad_message", "explain", team=7)
+    await juan.send("explain", team=site.team)
+    assert "id" not in await juan.expect("explanation", team=site.team)
