@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from presence_server.core.codes import CloseCode, ErrorCode
+
 
 class PresenceError(Exception):
     """Base of everything this package raises on purpose; its text is fit to be shown to a client."""
 
-    code: ClassVar[str] = "bad_message"
+    code: ClassVar[ErrorCode] = ErrorCode.BAD_MESSAGE
     title: ClassVar[str] = "Bad request"
     http_status: ClassVar[int] = 400
-    close_code: ClassVar[int | None] = None
+    close_code: ClassVar[CloseCode | None] = None
 
 
 class BadMessage(PresenceError):
@@ -26,34 +28,34 @@ class BadMessage(PresenceError):
 class BadFrame(BadMessage):
     """Not text, not JSON, or larger than allowed: the peer does not speak the protocol at all."""
 
-    close_code = 4505
+    close_code = CloseCode.BAD_FRAME
 
 
 class TooLarge(BadFrame):
-    code = "too_large"
+    code = ErrorCode.TOO_LARGE
     title = "Content too large"
     http_status = 413
 
 
 class UnsupportedMediaType(PresenceError):
-    code = "unsupported_media_type"
+    code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
     title = "Unsupported media type"
     http_status = 415
 
 
 class UnknownType(PresenceError):
-    code = "unknown_type"
+    code = ErrorCode.UNKNOWN_TYPE
     title = "Unknown message type"
 
 
 class StatusNotSelectable(PresenceError):
-    code = "status_not_selectable"
+    code = ErrorCode.STATUS_NOT_SELECTABLE
     title = "Status cannot be chosen"
     http_status = 422
 
 
 class UnknownStatus(PresenceError):
-    code = "unknown_status"
+    code = ErrorCode.UNKNOWN_STATUS
     title = "Unknown status"
     http_status = 422
 
@@ -61,19 +63,19 @@ class UnknownStatus(PresenceError):
 class BadSetting(PresenceError):
     """A team setting out of its range."""
 
-    code = "bad_setting"
+    code = ErrorCode.BAD_SETTING
     title = "Setting out of range"
     http_status = 422
 
 
 class TooManyUsers(PresenceError):
-    code = "too_many_users"
+    code = ErrorCode.TOO_MANY_USERS
     title = "Too many users"
     http_status = 422
 
 
 class NotAMember(PresenceError):
-    code = "not_a_member"
+    code = ErrorCode.NOT_A_MEMBER
     title = "Not a member of this team"
     http_status = 403
 
@@ -81,30 +83,30 @@ class NotAMember(PresenceError):
 class NotAllowed(PresenceError):
     """The token is good, but not for this: no team, not an administrator, a foreign Origin."""
 
-    code = "not_allowed"
+    code = ErrorCode.NOT_ALLOWED
     title = "Not allowed"
     http_status = 403
-    close_code = 4503
+    close_code = CloseCode.NOT_ALLOWED
 
 
 class BadToken(PresenceError):
-    code = "bad_token"
+    code = ErrorCode.BAD_TOKEN
     title = "Token refused"
     http_status = 401
-    close_code = 4501
+    close_code = CloseCode.TOKEN_REFUSED
 
 
 class SignedOut(PresenceError):
     """The session was signed out, and stays so (section 4 of the contract)."""
 
-    code = "bad_token"
+    code = ErrorCode.BAD_TOKEN
     title = "Signed out"
     http_status = 401
-    close_code = 4506
+    close_code = CloseCode.SIGNED_OUT
 
 
 class RateLimited(PresenceError):
-    code = "rate_limited"
+    code = ErrorCode.RATE_LIMITED
     title = "Too many requests"
     http_status = 429
 
@@ -116,10 +118,10 @@ class RateLimited(PresenceError):
 class Unavailable(PresenceError):
     """Redis, or the issuer's key set, is out of reach."""
 
-    code = "unavailable"
+    code = ErrorCode.UNAVAILABLE
     title = "Temporarily unavailable"
     http_status = 503
-    close_code = 1013
+    close_code = CloseCode.TRY_AGAIN_LATER
 
 
 class StartupError(PresenceError):

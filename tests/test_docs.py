@@ -21,8 +21,9 @@ from starlette.routing import BaseRoute, Mount, Route
 import presence_server
 from presence_server import cli, errors
 from presence_server.core import messages, status
+from presence_server.core.codes import WEBSOCKET_ERRORS, CloseCode, ErrorCode, Reason
 from presence_server.settings import VARIABLES, Settings, markdown_table
-from presence_server.web import handshake, openapi
+from presence_server.web import handshake
 from presence_server.web.app import create_app
 from tests.support.site import Site
 from tests.support.tokens import SECRET
@@ -110,36 +111,52 @@ def error_classes() -> Iterator[type[errors.PresenceError]]:
 
 def test_every_error_code_is_documented_with_its_status() -> None:
     rows = set(re.findall(r"^\| (\d+) \| `(\w+)`", section(PROTOCOL, "### Errors"), re.MULTILINE))
-    statuses = {(str(each.http_status), each.code) for each in error_classes()}
+    statuses = {(str(each.http_status), str(each.code)) for each in error_classes()}
     # What Starlette refuses by itself, and what nobody has foreseen.
     statuses |= {("404", "not_found"), ("405", "method_not_allowed"), ("500", "internal_error")}
     # Of the WebSocket alone: types of messages, and a limit that ends a connection.
     assert rows == statuses - {("400", "unknown_type"), ("400", "rate_limited")}
+    assert {code for _, code in rows} == set(ErrorCode) - {ErrorCode.UNKNOWN_TYPE}
 
 
 def test_every_error_code_of_the_websocket_is_documented() -> None:
-    documented = first_cells(section(PROTOCOL, "### 5.3 Error codes")) - {"code"}
-    of_http_alone = {"not_allowed", "bad_setting", "unsupported_media_type", "too_large"}
-    assert documented == {each.code for each in error_classes()} - of_http_alone
+    assert first_cells(section(PROTOCOL, "### 5.3 Error codes")) - {"code"} == WEBSOCKET_ERRORS
 
 
-def numbers_in_the_code() -> set[int]:
-    """Every close code that a module names, as a number or as text."""
-    found: set[int] = set()
+def literal_close_codes() -> Iterator[str]:
+    """Close codes that a module names by their number, as a number or as text, instead of by `CloseCode`."""
     for path in PACKAGE.rglob("*.py"):
+        if path.name == "codes.py":
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and re.fullmatch(r"1011|1013|40[0-4]\d|45\d\d", str(node.value)):
-                found.add(int(str(node.value)))
-    return found
+            if isinstance(node, ast.Constant) and re.fullmatch(r"10(0[1-9]|1[0-5])|40[0-4]\d|45\d\d", str(node.value)):
+                yield f"{path.name}:{node.lineno}"
+
+
+def test_close_codes_are_named_in_one_place() -> None:
+    assert list(literal_close_codes()) == []
 
 
 def test_every_close_code_is_documented() -> None:
-    used = numbers_in_the_code() | {each.close_code for each in error_classes() if each.close_code is not None}
-    assert {1011, 1013, 4001, 4003, 4506} <= used
-    rows = re.findall(r"^\| ([\d, ]+) \|", section(PROTOCOL, "### 5.4 Close codes"), re.MULTILINE)
-    documented = {int(code) for row in rows for code in row.split(",")}
-    assert used <= documented
-    assert {code for code in documented if code >= 4000} <= used
+    rows = re.findall(r"^\| ([\d, ]+) \| .* \| (.*) \|$", section(PROTOCOL, "### 5.4 Close codes"), re.MULTILINE)
+    advice = {CloseCode(int(code)): what for codes, what in rows for code in codes.split(",")}
+    # What the browser makes up, and what is put in other words before it is sent.
+    assert set(CloseCode) - advice.keys() == {CloseCode.NO_CODE, CloseCode.INVALID_DATA, CloseCode.TOO_BIG}
+    for code, what in advice.items():
+        assert code.retry != bool(re.search(r"\bstop\b", what)), f"{code}: {what}"
+
+
+def test_the_browser_stops_at_the_same_close_codes() -> None:
+    source = (PACKAGE / "static" / "presence-policy.js").read_text()
+    _, _, table = source.partition("const STOP_REASONS = new Map([")
+    stops = {int(code) for code in re.findall(r"\[(\d+),", table.partition("]);")[0])}
+    assert stops == {code for code in CloseCode if not code.retry}
+    # And at whatever may be added to them.
+    first, last = (int(bound) for bound in re.findall(r"code >= (\d+) && code <= (\d+)", source)[0])
+    assert stops == {code for code in CloseCode if first <= code <= last}
+    named = {int(code) for code in re.findall(r"\bcode === (\d+)", source)}
+    assert named
+    assert named <= set(CloseCode)
 
 
 def test_every_message_type_is_documented_and_no_other() -> None:
@@ -152,8 +169,9 @@ def test_every_message_type_is_documented_and_no_other() -> None:
 
 
 def test_every_reason_is_documented() -> None:
-    known = set(openapi.DESCRIPTION["components"]["schemas"]["Presence"]["properties"]["reason"]["enum"]) - {None}
-    assert first_cells(section(PROTOCOL, "### Reasons")) - {"reason"} == known
+    assert first_cells(section(PROTOCOL, "### Reasons")) - {"reason"} == set(Reason)
+    scripts = "\n".join(path.read_text() for path in (PACKAGE / "store").rglob("*.lua"))
+    assert [reason for reason in Reason if not re.search(rf"['\"]{reason}['\"]", scripts)] == []
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:

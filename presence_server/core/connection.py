@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from presence_server import errors
 from presence_server.core import messages
+from presence_server.core.bucket import Rate, TokenBucket, milliseconds_until
+from presence_server.core.codes import CloseCode, ErrorCode
 from presence_server.core.messages import Command, Explain, Heartbeat, Hello, SetStatus, Watch
 
-RATE_PER_S: Final = 10.0
-BURST: Final = 50.0
+RATE: Final = Rate(per_s=10.0, burst=50.0)
+"""Of messages of one connection."""
 MAX_DROPPED_PER_MINUTE: Final = 100
 HELLO_TIMEOUT_S: Final = 5.0
 
@@ -32,17 +34,17 @@ class State(IntEnum):
 
 
 class RateLimit:
-    """A token bucket of 10 messages a second with bursts of 50, which remembers what it dropped (section 5).
+    """The bucket of a connection's messages, which remembers what it dropped (section 5).
 
     Made only for a connection that sends faster than one message a tenth of a second, so that quiet ones, which are
     nearly all, carry no state for it. Such a one has just spent a token of a full bucket, at `spent_s`.
     """
 
-    __slots__ = ("_dropped_s", "_seen_s", "_tokens")
+    __slots__ = ("_bucket", "_dropped_s")
 
     def __init__(self, spent_s: float) -> None:
-        self._tokens = BURST - 1.0
-        self._seen_s = spent_s
+        self._bucket = TokenBucket(RATE, spent_s)
+        self._bucket.spend(RATE, spent_s)
         self._dropped_s: deque[float] = deque(maxlen=MAX_DROPPED_PER_MINUTE)
 
     def spend(self, now_s: float) -> None:
@@ -52,29 +54,28 @@ class RateLimit:
             errors.RateLimited: none is left; `retry_ms` says when one will be.
             RateBroken: that was the hundredth within a minute.
         """
-        self._tokens = min(BURST, self._tokens + (now_s - self._seen_s) * RATE_PER_S)
-        self._seen_s = now_s
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
+        wait_s = self._bucket.spend(RATE, now_s)
+        if not wait_s:
             return
         self._dropped_s.append(now_s)
         if len(self._dropped_s) == MAX_DROPPED_PER_MINUTE and now_s - self._dropped_s[0] < 60.0:
             raise RateBroken
-        retry_ms = int((1.0 - self._tokens) / RATE_PER_S * 1000) + 1
-        raise errors.RateLimited(f"Expected at most {RATE_PER_S:.0f} messages a second, got more", retry_ms)
+        raise errors.RateLimited(
+            f"Expected at most {RATE.per_s:.0f} messages a second, got more", milliseconds_until(wait_s)
+        )
 
     def is_full(self, now_s: float) -> bool:
         """Whether the bucket has nothing to remember any more."""
         if self._dropped_s and now_s - self._dropped_s[-1] < 60.0:
             return False
-        return self._tokens + (now_s - self._seen_s) * RATE_PER_S >= BURST
+        return self._bucket.left(RATE, now_s) == RATE.burst
 
 
 class RateBroken(errors.PresenceError):
     """The limit kept being broken: the connection ends."""
 
-    code = "rate_limited"
-    close_code = 4005
+    code = ErrorCode.RATE_LIMITED
+    close_code = CloseCode.RATE_BROKEN
 
     def __init__(self) -> None:
         super().__init__(f"Expected fewer than {MAX_DROPPED_PER_MINUTE} messages a minute over the limit")
@@ -136,7 +137,7 @@ class ConnectionCore:
     def _spend(self, now_s: float) -> None:
         heard_s, self._heard_s = self._heard_s, now_s
         if self._rate is None:
-            if now_s - heard_s >= 1.0 / RATE_PER_S:
+            if now_s - heard_s >= 1.0 / RATE.per_s:
                 return
             self._rate = RateLimit(heard_s)
         elif self._rate.is_full(now_s):

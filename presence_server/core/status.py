@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from presence_server import errors
-
-Status: TypeAlias = Literal["online", "busy", "offline"]
+from presence_server.core.codes import Reason
 
 ONLINE: Final = "online"
 BUSY: Final = "busy"
 OFFLINE: Final = "offline"
 
 SELECTABLE: Final = (ONLINE, BUSY)
+STATUSES: Final = (*SELECTABLE, OFFLINE)
 
 
 class Presence(NamedTuple):
@@ -94,8 +94,8 @@ def next_change(
     if status == OFFLINE:
         return None, None
     if open_connections or idle_at_ms <= held_until_ms:
-        return "idle", idle_at_ms
-    return "disconnected", held_until_ms
+        return Reason.IDLE, idle_at_ms
+    return Reason.DISCONNECTED, held_until_ms
 
 
 def json_type(value: object) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from presence_server import errors
 from presence_server.core import messages
+from presence_server.core.codes import REPLACED_BY_ITSELF, CloseCode
 from presence_server.core.connection import Rejected, State
 from presence_server.core.messages import Command, Explain, Heartbeat, Hello, Logout, MessageId, Renew, SetStatus, Watch
 from presence_server.live.connection import Connection, Socket
@@ -26,7 +27,7 @@ _BACKLOG: Final = 64
 # How long a team goes on refusing leases of a session that logged out; the session itself is refused for much longer.
 _REFUSE_MS: Final = 600_000
 # Codes for peers that do not react, and how long such a one may take to read why.
-_UNHEARD: Final = frozenset({1011, 4003})
+_UNHEARD: Final = frozenset({CloseCode.INTERNAL_ERROR, CloseCode.TOO_SLOW})
 _LAST_WORDS_S: Final = 1.0
 
 logger: Final = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class Connections:
         backlog = self._backlog.setdefault(connection, [])
         backlog.append(data)
         if len(backlog) > _BACKLOG:
-            self.end(connection, 4005, "too many messages before welcome")
+            self.end(connection, CloseCode.RATE_BROKEN, "too many messages before welcome")
         elif connection.state is State.EXPECTED and not connection.greeted:
             connection.greeted = True
             self._turns.add(self._greet, connection)
@@ -250,13 +251,13 @@ class Connections:
             self._worker.counters.refusals[error.code] += 1
             connection.send(messages.error(error, identity))
 
-    def end(self, connection: Connection, code: int, reason: str) -> None:
+    def end(self, connection: Connection, code: CloseCode, reason: str | None = None) -> None:
         """End a connection from this side; it is forgiven like any other that is lost."""
         if connection.state is State.CLOSED:
             return
         self._silence(connection)
         self._forget(connection, code)
-        connection.socket.close(code, reason)
+        connection.socket.close(code, code.reason if reason is None else reason)
         if code in _UNHEARD:
             # The peer will hardly answer, and what lies in the buffer is not to stay there.
             asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.socket.abort)
@@ -271,7 +272,7 @@ class Connections:
                     self._worker.holds.end(hold)
                     if hold.team not in without:
                         self._worker.store.sign_out(hold.team, user, session, refuse_ms=_REFUSE_MS)
-            self.end(connection, 4506, "signed out")
+            self.end(connection, CloseCode.SIGNED_OUT)
 
     def leave_team(self, hold: Hold) -> None:
         """A session was signed out of one team: its connections leave it, and end if it was their last."""
@@ -281,7 +282,7 @@ class Connections:
                 self.detach(connection, hold)
                 # One that is still on its way in finds out by itself which of its teams are left.
                 if connection.state is State.OPEN and not connection.teams:
-                    self.end(connection, 4506, "signed out")
+                    self.end(connection, CloseCode.SIGNED_OUT)
 
     def detach(self, connection: Connection, hold: Hold) -> None:
         """A connection is in a team no more; the hold itself is the caller's to end or to close."""
@@ -295,8 +296,8 @@ class Connections:
         mine = self._by_user.setdefault(user, [])
         mine.append(connection)
         for oldest in mine[: max(0, len(mine) - self._worker.settings.max_connections_per_user)]:
-            self._worker.counters.refusals["4504"] += 1
-            self.end(oldest, 4504, "replaced by newer connections of this user")
+            self._worker.counters.refusals[str(CloseCode.REPLACED)] += 1
+            self.end(oldest, CloseCode.REPLACED)
 
     def replace(self, connection: Connection, previous: str) -> None:
         """A tab names its previous connection, which ends now, wherever it is, if it is of the same user."""
@@ -309,7 +310,7 @@ class Connections:
         """End a connection that its own tab has given up, if it is here."""
         connection = self._by_id.get(identity)
         if connection is not None and connection.user == user:
-            self.end(connection, 4504, "replaced by this tab's newer connection")
+            self.end(connection, CloseCode.REPLACED, REPLACED_BY_ITSELF)
 
     def _silence(self, connection: Connection) -> None:
         """Nobody may write to a connection that has ended; the rest can wait for its turn."""

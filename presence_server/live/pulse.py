@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from presence_server.core.codes import PING_UNANSWERED, CloseCode
 from presence_server.core.connection import HELLO_TIMEOUT_S, State
 from presence_server.live.connection import STUCK_S, Connection
 from presence_server.live.wheel import Wheel
@@ -29,7 +30,7 @@ class Pulse:
     """
 
     def __init__(
-        self, ping_interval_s: float, ping_timeout_s: float, end: Callable[[Connection, int, str], None]
+        self, ping_interval_s: float, ping_timeout_s: float, end: Callable[[Connection, CloseCode, str], None]
     ) -> None:
         self._interval_s = ping_interval_s
         self._timeout_s = ping_timeout_s
@@ -80,10 +81,10 @@ class Pulse:
             for connection in connections:
                 # From who is blocked nothing is read, hence no answer either; he has his own time limit.
                 if connection.heard_s < pinged_s and not connection.blocked_s and connection.state is not State.CLOSED:
-                    self._end(connection, 1011, "keepalive ping timeout")
+                    self._end(connection, CloseCode.INTERNAL_ERROR, PING_UNANSWERED)
         for connection in list(self._blocked):
             if now_s - connection.blocked_s >= STUCK_S:
-                self._end(connection, 4003, "too slow to read")
+                self._end(connection, CloseCode.TOO_SLOW, CloseCode.TOO_SLOW.reason)
         visited = [connection for connection in self._wheel.turn(now_s) if connection.state is not State.CLOSED]
         for connection in visited:
             connection.socket.ping()
@@ -94,8 +95,8 @@ class Pulse:
 
     def _expect_hello(self, connection: Connection, _now_s: float) -> None:
         if connection.state is State.EXPECTED and not connection.greeted:
-            self._end(connection, 4002, "no hello in time")
+            self._end(connection, CloseCode.NO_HELLO, CloseCode.NO_HELLO.reason)
 
     def _expect_token(self, connection: Connection, now_s: float) -> None:
         if connection.state is State.OPEN and connection.expires_s <= now_s:
-            self._end(connection, 4004, "token expired")
+            self._end(connection, CloseCode.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED.reason)

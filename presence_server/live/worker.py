@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from presence_server import errors
 from presence_server.core import frames, messages
+from presence_server.core.codes import CloseCode
 from presence_server.core.connection import State
 from presence_server.core.roster import NO_MARK, Mark
 from presence_server.live.access import TeamAccess
@@ -114,9 +115,9 @@ class Worker:
             wait_s = started_s + timeout_s * 0.9 * i / len(connections) - time.monotonic()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            self.connections.end(connection, 4001, "draining, reconnect")
+            self.connections.end(connection, CloseCode.DRAINING)
         for connection in self.connections.all():
-            self.connections.end(connection, 4001, "draining, reconnect")
+            self.connections.end(connection, CloseCode.DRAINING)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2.0):
                 await self.store.flush()

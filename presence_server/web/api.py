@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from presence_server import errors
 from presence_server.core.ids import PATTERN, is_id
-from presence_server.core.status import BUSY, OFFLINE, ONLINE, Presence, UserDetail, check_selectable, json_type
+from presence_server.core.status import STATUSES, Presence, UserDetail, check_selectable, json_type
 from presence_server.web import bodies, openapi, problems
 from presence_server.web.auth import Claims, TokenVerifier
 from presence_server.web.rates import Rates
@@ -210,7 +210,7 @@ def _asked_statuses(query: QueryParams) -> set[str] | None:
     if "status" not in query:
         return None
     statuses = {status for value in query.getlist("status") for status in value.split(",")}
-    unknown = statuses.difference((ONLINE, BUSY, OFFLINE))
+    unknown = statuses.difference(STATUSES)
     if unknown:
         raise errors.UnknownStatus(f"Expected 'status' to be online, busy or offline, got '{min(unknown)[:32]}'")
     return statuses

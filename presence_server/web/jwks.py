@@ -1,7 +1,7 @@
 """The issuer's public keys, fetched and kept (RFC 7517).
 
 Keys are looked up without waiting. Only when none fits, or none was ever fetched, does a caller wait for a refresh; all
-who wait share it, and tokens that name made-up keys cannot make it happen more often than once in `COOLDOWN_S`.
+who wait share it, and tokens that name made-up keys cannot make it happen more often than at the rate `ATTEMPTS`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import jwt
 import orjson
 
 from presence_server import errors
+from presence_server.core.bucket import Rate, TokenBucket
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 
@@ -29,10 +30,8 @@ REFRESH_AFTER_S: Final = 300.0
 """An older key set is refreshed behind the back of whoever uses it, so that a withdrawn key stops being good."""
 MAX_AGE_S: Final = 3600.0
 """An older key set is refreshed before it is used; if that fails, it is used."""
-COOLDOWN_S: Final = 30.0
-"""Between one attempt and the next, while there is a key set, in the long run."""
-ATTEMPTS: Final = 3
-"""How many attempts may be saved up, so that a key that was just added is found soon after another look."""
+ATTEMPTS: Final = Rate(per_s=1 / 30, burst=3.0)
+"""Of fetches while there is a key set; some may be saved up, so that a key just added is found soon after another."""
 FIRST_COOLDOWN_S: Final = 2.0
 """Between one attempt and the next, while there is none."""
 
@@ -72,7 +71,7 @@ class KeySet:
         self._keys: tuple[Key, ...] | None = None
         self._fetched_s = -float("inf")
         self._tried_s = -float("inf")
-        self._attempts = float(ATTEMPTS)
+        self._attempts = TokenBucket(ATTEMPTS, clock())
         self._refresh: asyncio.Task[None] | None = None
 
     def find(self, algorithm: str, identity: str | None, asked_s: float) -> jwt.PyJWK | None:
@@ -88,8 +87,11 @@ class KeySet:
         """
         if self._keys is None:
             return None
-        age_s = self._clock() - self._fetched_s
-        may_refresh = self._fetched_s < asked_s and (self._refresh is not None or self._saved_up() >= 1.0)
+        now_s = self._clock()
+        age_s = now_s - self._fetched_s
+        may_refresh = self._fetched_s < asked_s and (
+            self._refresh is not None or self._attempts.left(ATTEMPTS, now_s) >= 1.0
+        )
         key = _select(self._keys, algorithm, identity)
         if key is None and not may_refresh:
             raise errors.BadToken("Expected a token signed with one key of the issuer's key set, got another")
@@ -119,13 +121,10 @@ class KeySet:
 
     def _start(self) -> asyncio.Task[None]:
         if self._refresh is None:
-            self._attempts = max(0.0, self._saved_up() - 1.0)
             self._tried_s = self._clock()
+            self._attempts.spend(ATTEMPTS, self._tried_s)
             self._refresh = asyncio.create_task(self._fetch(), name="presence-jwks")
         return self._refresh
-
-    def _saved_up(self) -> float:
-        return min(float(ATTEMPTS), self._attempts + (self._clock() - self._tried_s) / COOLDOWN_S)
 
     async def _fetch(self) -> None:
         try:

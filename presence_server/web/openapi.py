@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from presence_server import __version__
+from presence_server.core.codes import Reason
 from presence_server.core.ids import PATTERN
+from presence_server.core.status import SELECTABLE, STATUSES
 
 _Object = dict[str, Any]
 
 _ID: Final = {"type": "string", "pattern": f"^{PATTERN}$"}
-_STATUS: Final = {"type": "string", "enum": ["online", "busy", "offline"]}
+_STATUS: Final = {"type": "string", "enum": [*STATUSES]}
 _REASON: Final = {
     "type": ["string", "null"],
-    "enum": ["signed_in", "active", "chosen", "idle", "disconnected", "signed_out", "forced", "settings", None],
+    "enum": [*map(str, Reason), None],
     "description": "Why the status is what it is; null for a user never seen",
 }
 _INSTANT: Final = {"type": ["integer", "null"], "description": "Milliseconds since the Unix epoch, by Redis's clock"}
@@ -22,7 +24,7 @@ _PRESENCE: Final = {"status": _STATUS, "since": _INSTANT, "reason": _REASON}
 _PUBLIC: Final = {"user": _ID, **_PRESENCE}
 _DETAIL: Final = {
     **_PUBLIC,
-    "chosen": {"type": ["string", "null"], "enum": ["online", "busy", None], "description": "What the user picked"},
+    "chosen": {"type": ["string", "null"], "enum": [*SELECTABLE, None], "description": "What the user picked"},
     "last_active": {**_INSTANT, "description": "The latest human input on any of the user's connections"},
     "connections": {"type": ["integer", "null"], "minimum": 0, "description": "Open ones, over all workers"},
     "next_change": {"type": ["string", "null"], "description": "Reason of the change that comes if nothing happens"},

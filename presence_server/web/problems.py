@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from presence_server import errors
+from presence_server.core.codes import ErrorCode
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -91,8 +92,9 @@ async def _on_disconnect(connection: HTTPConnection, exc: Exception) -> Response
 
 async def _on_bug(connection: HTTPConnection, exc: Exception) -> Response:
     # Not logged here: Starlette raises it on, and the server logs it with its traceback.
-    _count(connection, "internal_error")
-    return problem(500, "internal_error", "Internal error", "Something went wrong, which the server's log tells about")
+    _count(connection, ErrorCode.INTERNAL_ERROR)
+    detail = "Something went wrong, which the server's log tells about"
+    return problem(500, ErrorCode.INTERNAL_ERROR, "Internal error", detail)
 
 
 def _count(connection: HTTPConnection, code: str) -> None:

@@ -19,6 +19,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from presence_server import errors
+from presence_server.core.codes import CloseCode
 from presence_server.core.frames import PING
 from presence_server.core.messages import MAX_MESSAGE_BYTES
 from presence_server.live.connection import Connection
@@ -126,7 +127,7 @@ class PresenceProtocol(asyncio.Protocol):
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
             received = cast(Protocol, self._parser).close_rcvd
-            self._presence.lost(self._connection, received.code if received is not None else 1005)
+            self._presence.lost(self._connection, received.code if received is not None else CloseCode.NO_CODE)
         elif frame.opcode is Opcode.BINARY:
             self._presence.garbled(self._connection, "Expected a text frame, got a binary one")
         elif frame.opcode is Opcode.TEXT and frame.fin:
@@ -152,7 +153,7 @@ class PresenceProtocol(asyncio.Protocol):
         """End the connection by what the library objects to."""
         answer = parser.data_to_send()
         code = cast(Close, parser.close_sent).code
-        if code in (1007, 1009):
+        if code in (CloseCode.INVALID_DATA, CloseCode.TOO_BIG):
             # What the library would answer, put in the contract's words.
             self._presence.garbled(self._connection, "Expected a text frame of at most 64 KiB, got something else")
             return
@@ -163,12 +164,12 @@ class PresenceProtocol(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer will send no more; there is nothing a presence connection could still be good for."""
         if self._open:
-            self._presence.lost(self._connection, 1006)
+            self._presence.lost(self._connection, CloseCode.ABNORMAL)
         self._end_now()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._open:
-            self._presence.lost(self._connection, 1006)
+            self._presence.lost(self._connection, CloseCode.ABNORMAL)
         self._server.discard(self)
         if self._closing is not None:
             self._closing.cancel()
@@ -184,7 +185,7 @@ class PresenceProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """uvicorn ends: whoever is left after the drain is told so."""
         if self._open:
-            self.close(1012)
+            self.close(CloseCode.RESTART)
         self._end_now()
 
     # --- the socket of a connection (live.connection.Socket) --------------------------------------------------------

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from presence_server import errors
+from presence_server.core.bucket import Rate, TokenBucket, milliseconds_until
 
-RATE_PER_S: Final = 50.0
-BURST: Final = 200.0
+RATE: Final = Rate(per_s=50.0, burst=200.0)
 
 
 class Rates:
@@ -25,8 +25,8 @@ class Rates:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._newer: dict[str, tuple[float, float]] = {}
-        self._older: dict[str, tuple[float, float]] = {}
+        self._newer: dict[str, TokenBucket] = {}
+        self._older: dict[str, TokenBucket] = {}
         self._since_s = clock()
 
     def __len__(self) -> int:
@@ -40,18 +40,19 @@ class Rates:
         """
         now_s = self._clock()
         self._age(now_s)
-        left, seen_s = self._newer.get(subject) or self._older.pop(subject, None) or (BURST, now_s)
-        left = min(BURST, left + (now_s - seen_s) * RATE_PER_S)
-        if left < 1.0:
-            self._newer[subject] = left, now_s
-            retry_ms = int((1.0 - left) / RATE_PER_S * 1000) + 1
-            raise errors.RateLimited(f"Expected at most {RATE_PER_S:.0f} requests a second, got more", retry_ms)
-        self._newer[subject] = left - 1.0, now_s
+        bucket = self._newer.get(subject)
+        if bucket is None:
+            bucket = self._older.pop(subject) if subject in self._older else TokenBucket(RATE, now_s)
+            self._newer[subject] = bucket
+        if wait_s := bucket.spend(RATE, now_s):
+            raise errors.RateLimited(
+                f"Expected at most {RATE.per_s:.0f} requests a second, got more", milliseconds_until(wait_s)
+            )
 
     def _age(self, now_s: float) -> None:
         age_s = now_s - self._since_s
-        if age_s >= BURST / RATE_PER_S:
+        if age_s >= RATE.fills_s:
             # After twice that, even the newer generation is full of full buckets.
-            self._older = self._newer if age_s < 2 * BURST / RATE_PER_S else {}
+            self._older = self._newer if age_s < 2 * RATE.fills_s else {}
             self._newer = {}
             self._since_s = now_s

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from presence_server import errors
 from presence_server.core import frames
+from presence_server.core.codes import CloseCode
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
 from presence_server.web import problems
@@ -40,13 +42,13 @@ class Endpoint:
         worker: Worker = app.state.worker
         await receive()
         if worker.draining:
-            response = problems.problem(503, "unavailable", "Temporarily unavailable", DRAINING)
+            response = problems.problem(503, errors.Unavailable.code, errors.Unavailable.title, DRAINING)
             await _deny(scope, response.body, send)
             return
         await send({"type": "websocket.accept"})
         if not origin_allowed(app.state.settings, Headers(scope=scope)):
-            worker.counters.refusals["4503"] += 1
-            await send({"type": "websocket.close", "code": 4503, "reason": FOREIGN_ORIGIN})
+            worker.counters.refusals[str(CloseCode.NOT_ALLOWED)] += 1
+            await send({"type": "websocket.close", "code": CloseCode.NOT_ALLOWED, "reason": FOREIGN_ORIGIN})
             return
         await AsgiSocket(send).serve(worker.connections, receive)
 
@@ -90,14 +92,14 @@ class AsgiSocket:
             writer.cancel()
             reader.cancel()
             await asyncio.gather(writer, reader, return_exceptions=True)
-            presence.lost(self._connection, 1006)
+            presence.lost(self._connection, CloseCode.ABNORMAL)
 
     async def _read_all(self, receive: Receive) -> None:
         while True:
             await self._reading.wait()
             event = await receive()
             if event["type"] == "websocket.disconnect":
-                self._presence.lost(self._connection, event.get("code", 1005))
+                self._presence.lost(self._connection, event.get("code", CloseCode.NO_CODE))
                 return
             text = event.get("text")
             if text is None:

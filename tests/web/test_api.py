@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from presence_server.core.ids import PATTERN
-from presence_server.web.rates import BURST, Rates
+from presence_server.web.rates import RATE, Rates
 from tests.support import tokens
 from tests.web.edge import ANA, JUAN, MARIA, SINCE_MS, Edge, problem, running
 
@@ -540,7 +540,7 @@ async def test_unavailable_without_the_issuers_keys() -> None:
 
 async def test_one_user_cannot_take_all(edge: Edge) -> None:
     edge.app.state.http_rates = Rates(clock=lambda: 0.0)
-    statuses = [(await edge.call("GET", SETTINGS, ME)).status_code for _ in range(int(BURST))]
+    statuses = [(await edge.call("GET", SETTINGS, ME)).status_code for _ in range(int(RATE.burst))]
     assert set(statuses) == {200}
     for method, path, options in EVERY_CALL:
         answer = await edge.call(method, path, ME, **options)

@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 from websockets.frames import Opcode
 
+from presence_server.core.codes import CloseCode
 from presence_server.web import protocol
 from tests.web.peer import Peer, close, frame, on_both_loops, serving, text, until
 
@@ -120,7 +121,7 @@ async def test_a_close_without_a_code_is_answered_without_one() -> None:
 async def test_the_server_closes_with_a_code_and_a_reason(code: int) -> None:
     async with serving() as server:
         peer, connection = await server.connected()
-        server.presence.end(connection, code, "why")
+        server.presence.end(connection, CloseCode(code), "why")
         told = await peer.told()
         assert (told.opcode, told.code, told.reason) == (Opcode.CLOSE, code, "why")
         # The TCP connection stays until the peer has answered.

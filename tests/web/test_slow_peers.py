@@ -8,6 +8,7 @@ import math
 import pytest
 from websockets.frames import Opcode
 
+from presence_server.core.codes import CloseCode
 from presence_server.core.connection import State
 from presence_server.live.connection import STUCK_S
 from presence_server.live.pulse import Pulse
@@ -93,7 +94,7 @@ async def test_a_stuck_peer_cannot_keep_its_socket(code: int, monkeypatch: pytes
     async with serving() as server:
         _, connection = await server.connected(narrow=True)
         await stuff(connection)
-        server.presence.end(connection, code, "why")
+        server.presence.end(connection, CloseCode(code), "why")
         await until(lambda: not server.connections)
 
 

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from websockets.frames import Opcode
 
 from presence_server.core import frames
+from presence_server.core.codes import CloseCode
 from presence_server.core.connection import State
 from presence_server.settings import Settings
 from presence_server.web import socket
@@ -57,7 +58,7 @@ async def test_a_line_that_breaks_is_noticed() -> None:
 async def test_the_server_closes_with_a_code_and_a_reason_that_fits() -> None:
     async with serving(ws=STOCK) as server:
         peer, connection = await server.connected()
-        server.presence.end(connection, 4501, "x" + "ä" * 100)
+        server.presence.end(connection, CloseCode.TOKEN_REFUSED, "x" + "ä" * 100)
         told = await peer.told()
         assert (told.opcode, told.code, told.reason) == (Opcode.CLOSE, 4501, "x" + "ä" * 61)
         peer.send(close(4501))
@@ -107,7 +108,7 @@ async def test_a_stuck_peer_does_not_keep_the_coroutine(how: str, monkeypatch: p
         await stuff(connection)
         tasks = len(asyncio.all_tasks())
         if how == "close":
-            server.presence.end(connection, 4001, "why")
+            server.presence.end(connection, CloseCode.DRAINING, "why")
         else:
             connection.socket.abort()
         # Its reader, its writer, and the coroutine.
