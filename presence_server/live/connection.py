@@ -7,14 +7,12 @@ pass it by, remembering where it stood, and when it takes data again each brings
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from presence_server.core import frames
 from presence_server.core.connection import ConnectionCore, State
 from presence_server.core.messages import Watched
-
-if TYPE_CHECKING:
-    from presence_server.live.holds import Hold
+from presence_server.store.hold import Hold
 
 STUCK_S = 10.0
 
@@ -41,6 +39,29 @@ class Socket(Protocol):
         """Deliver messages again."""
 
 
+class Room(Protocol):
+    """Where a connection hears of a team."""
+
+    def discard(self, connection: Connection) -> None:
+        """The connection is gone, if it was there."""
+
+    def block(self, connection: Connection) -> None:
+        """The connection takes no more data: pass it by, remembering where it stands."""
+
+    def unblock(self, connection: Connection) -> None:
+        """The connection takes data again: bring it up to date."""
+
+
+class Membership:
+    """One connection in one team: where it hears of it, and what stands for it in Redis."""
+
+    __slots__ = ("hold", "room")
+
+    def __init__(self, room: Room, hold: Hold) -> None:
+        self.room = room
+        self.hold = hold
+
+
 class Connection(ConnectionCore):
     """One WebSocket of one user.
 
@@ -49,7 +70,7 @@ class Connection(ConnectionCore):
         socket: where to send.
         user, session: whose it is; empty before `hello` was accepted.
         expires_s: when its token expires, by the monotonic clock.
-        holds: its session's lease in each of its teams.
+        memberships: one for each team it is in, or on its way into.
         watch: the users it is narrowed to, by team; None when it is narrowed nowhere.
         heard_s: when anything was last received.
         blocked_s: since when its socket takes no more data; 0 while it does.
@@ -64,8 +85,8 @@ class Connection(ConnectionCore):
         "expires_s",
         "greeted",
         "heard_s",
-        "holds",
         "id",
+        "memberships",
         "session",
         "socket",
         "user",
@@ -79,13 +100,18 @@ class Connection(ConnectionCore):
         self.user = ""
         self.session = ""
         self.expires_s = 0.0
-        self.holds: tuple[Hold, ...] = ()
+        self.memberships: tuple[Membership, ...] = ()
         self.watch: dict[str, frozenset[str]] | None = None
         self.heard_s = now_s
         self.blocked_s = 0.0
         self.bucket = 0
         self.greeted = False
         self._outbox: list[bytes] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.state is not State.CLOSED
 
     def send(self, payload: bytes) -> None:
         """Send one message of its own to this connection."""

@@ -1,89 +1,140 @@
-"""All connections of a worker: what they send is carried out, and what ends them is told to Redis."""
+"""From sockets to calls: what a connection sends is carried out, and what ends it is told to Redis.
+
+Requests of one connection that change the same thing are done one after another, in the order they were sent: what was
+asked last is what holds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from presence_server import errors
 from presence_server.core import messages
-from presence_server.core.codes import REPLACED_BY_ITSELF, CloseCode
+from presence_server.core.codes import CloseCode
 from presence_server.core.connection import Rejected, State
 from presence_server.core.messages import Command, Explain, Heartbeat, Hello, Logout, MessageId, Renew, SetStatus, Watch
+from presence_server.live.access import TeamAccess
 from presence_server.live.connection import Connection, Socket
-from presence_server.live.holds import Hold
+from presence_server.live.counters import Counters
+from presence_server.live.inputs import Inputs
+from presence_server.live.members import Members
 from presence_server.live.opening import Opening, anonymous_session
+from presence_server.live.pulse import Pulse
+from presence_server.live.spawn import Spawn
+from presence_server.live.teams import Teams
 from presence_server.live.turns import Turns
-from presence_server.store.queue import PATIENCE_S
+from presence_server.store.lane import PATIENCE_S
+from presence_server.store.store import Store
 
-if TYPE_CHECKING:
-    from presence_server.live.worker import Worker
-
-# Messages that may arrive on the heels of a hello before it has been carried out.
+# Messages that may wait: for a hello to be carried out, or for the request before them.
 _BACKLOG: Final = 64
-# How long a team goes on refusing leases of a session that logged out; the session itself is refused for much longer.
-_REFUSE_MS: Final = 600_000
-# Codes for peers that do not react, and how long such a one may take to read why.
-_UNHEARD: Final = frozenset({CloseCode.INTERNAL_ERROR, CloseCode.TOO_SLOW})
-_LAST_WORDS_S: Final = 1.0
+# How long a team goes on refusing holds of a session that logged out; the session itself is refused for much longer.
+REFUSE_MS: Final = 600_000
 
 logger: Final = logging.getLogger(__name__)
 
 
 class Connections:
-    """The connections, by id and by user.
+    """What the sockets of a worker report to.
 
     Args:
-        worker: whose they are.
+        store: where changes go.
+        members: the connections.
+        teams: where they hear of others.
+        inputs: takes note of input.
+        opening: carries out hello and renew.
+        access: explains.
+        pulse: keeps time.
+        counters: where things are counted.
+        spawn: starts tasks.
+        clock: a monotonic clock, seconds.
     """
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._opening = Opening(worker, self)
-        self._by_id: dict[str, Connection] = {}
-        # Lists: nearly all users have one or two, and a dict would cost 200 bytes more for each.
-        self._by_user: dict[str, list[Connection]] = {}
+    def __init__(
+        self,
+        *,
+        store: Store,
+        members: Members,
+        teams: Teams,
+        inputs: Inputs,
+        opening: Opening,
+        access: TeamAccess,
+        pulse: Pulse,
+        counters: Counters,
+        spawn: Spawn,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._members = members
+        self._teams = teams
+        self._inputs = inputs
+        self._opening = opening
+        self._access = access
+        self._pulse = pulse
+        self._counters = counters
+        self._spawn = spawn
+        self._clock = clock
         self._backlog: dict[Connection, list[bytes]] = {}
+        # Requests that wait for the one before them; there is an entry while one is under way.
+        self._in_order: dict[Connection, deque[Command]] = {}
         self._turns = Turns()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._made = 0
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def all(self) -> list[Connection]:
-        """Every connection, the oldest first."""
-        return list(self._by_id.values())
-
-    def of_user(self, user: str) -> list[Connection]:
-        """A user's connections, the oldest first."""
-        return list(self._by_user.get(user, ()))
 
     # --- what the socket reports ------------------------------------------------------------------------------------
 
     def accept(self, socket: Socket) -> Connection:
         """Take on a socket whose handshake is done."""
-        now_s = time.monotonic()
-        self._made += 1
-        connection = Connection(f"{self._worker.id}-{self._made:x}", socket, now_s)
-        self._by_id[connection.id] = connection
-        self._worker.pulse.add(connection, now_s)
-        return connection
+        return self._members.accept(socket)
 
     def received(self, connection: Connection, data: bytes) -> None:
         """A text frame came in."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         connection.heard_s = now_s
         if connection.state is State.OPEN:
             self._take(connection, data, now_s)
         elif connection.state is not State.CLOSED:
             self._put_off(connection, data)
 
+    def garbled(self, connection: Connection, why: str) -> None:
+        """Something came in that is not a text frame of bearable size."""
+        self.refuse(connection, errors.BadFrame(why))
+
+    def lost(self, connection: Connection, code: int) -> None:
+        """The socket is gone; without logout, so what is left of the connection is forgiven (rule 6)."""
+        if connection.state is not State.CLOSED:
+            self._members.silence(connection)
+            self._turns.add(self._members.forget, connection, code)
+        self._backlog.pop(connection, None)
+
+    def paused(self, connection: Connection) -> None:
+        """The socket's buffer is full."""
+        if connection.state is State.CLOSED or connection.blocked_s:
+            return
+        connection.paused(self._clock())
+        # What it asks for would only lengthen what it does not read.
+        connection.socket.pause_reading()
+        self._pulse.blocked(connection)
+        for membership in connection.memberships:
+            membership.room.block(connection)
+
+    def resumed(self, connection: Connection) -> None:
+        """The socket takes data again."""
+        if connection.state is State.CLOSED or not connection.resumed():
+            return
+        self._pulse.unblocked(connection)
+        connection.socket.resume_reading()
+        for membership in connection.memberships:
+            if connection.blocked_s:
+                return
+            membership.room.unblock(connection)
+
+    # --- what it asks for -------------------------------------------------------------------------------------------
+
     def _take(self, connection: Connection, data: bytes, now_s: float) -> None:
-        self._worker.counters.messages += 1
+        self._counters.messages += 1
         try:
             command = connection.receive(data, now_s)
         except Rejected as exc:
@@ -94,66 +145,36 @@ class Connections:
         else:
             self._carry_out(connection, command, now_s)
 
-    def garbled(self, connection: Connection, why: str) -> None:
-        """Something came in that is not a text frame of bearable size."""
-        self.refuse(connection, errors.BadFrame(why))
-
-    def lost(self, connection: Connection, code: int) -> None:
-        """The socket is gone; without logout, so what is left of the connection is forgiven (rule 6)."""
-        if connection.state is not State.CLOSED:
-            self._silence(connection)
-            self._turns.add(self._forget, connection, code)
-
-    def paused(self, connection: Connection) -> None:
-        """The socket's buffer is full."""
-        if connection.state is State.CLOSED or connection.blocked_s:
-            return
-        connection.paused(time.monotonic())
-        # What it asks for would only lengthen what it does not read.
-        connection.socket.pause_reading()
-        self._worker.pulse.blocked(connection)
-        for team in connection.teams:
-            self._worker.teams[team].fanout.block(connection)
-
-    def resumed(self, connection: Connection) -> None:
-        """The socket takes data again."""
-        if connection.state is State.CLOSED or not connection.resumed():
-            return
-        self._worker.pulse.unblocked(connection)
-        connection.socket.resume_reading()
-        for team in connection.teams:
-            if connection.blocked_s:
-                return
-            self._worker.teams[team].fanout.unblock(connection)
-
-    # --- what it asks for -------------------------------------------------------------------------------------------
-
     def _carry_out(self, connection: Connection, command: Command, now_s: float) -> None:
         if type(command) is Heartbeat:
-            self._worker.counters.heartbeats += 1
+            self._counters.heartbeats += 1
             active_s = now_s - command.idle_ms / 1000
-            for hold in connection.holds:
-                self._worker.holds.touch(hold, active_s, now_s)
+            for membership in connection.memberships:
+                self._inputs.touch(membership.hold, active_s, now_s)
             if command.id is not None:
                 connection.send(messages.ack(command.id))
-        elif type(command) is SetStatus:
-            self._set_status(connection, command, now_s)
         elif type(command) is Hello:
             self._open(connection, command)
-        elif type(command) is Watch:
-            self._start(connection, self._watch(connection, command), command.id)
-        elif type(command) is Explain:
-            self._start(connection, self._explain(connection, command), command.id)
-        elif type(command) is Renew:
-            self._start(connection, self._opening.renew(connection, command), command.id)
         elif type(command) is Logout:
             self._logout(connection)
+        elif type(command) is Explain:
+            self._start(connection, self._explain(connection, command), command.id)
+        elif (waiting := self._in_order.get(connection)) is not None:
+            waiting.append(command)
+            if len(waiting) > _BACKLOG:
+                self._members.end(connection, CloseCode.RATE_BROKEN, "too many requests before the answer to one")
+        elif type(command) is SetStatus:
+            self._set_status(connection, command, now_s)
+        elif type(command) is Watch:
+            self._start_in_order(connection, self._watch(connection, command), command.id)
+        elif type(command) is Renew:
+            self._start_in_order(connection, self._opening.renew(connection, command), command.id)
 
     def _put_off(self, connection: Connection, data: bytes) -> None:
         backlog = self._backlog.setdefault(connection, [])
         backlog.append(data)
         if len(backlog) > _BACKLOG:
-            self.end(connection, CloseCode.RATE_BROKEN, "too many messages before welcome")
+            self._end(connection, CloseCode.RATE_BROKEN, "too many messages before welcome")
         elif connection.state is State.EXPECTED and not connection.greeted:
             connection.greeted = True
             self._turns.add(self._greet, connection)
@@ -162,7 +183,7 @@ class Connections:
         """Take what has come before and up to the hello."""
         backlog = self._backlog.get(connection, [])
         while backlog and connection.state is State.EXPECTED:
-            self._take(connection, backlog.pop(0), time.monotonic())
+            self._take(connection, backlog.pop(0), self._clock())
         connection.greeted = connection.state is not State.EXPECTED
 
     def _open(self, connection: Connection, hello: Hello) -> None:
@@ -172,20 +193,23 @@ class Connections:
         except errors.PresenceError as exc:
             self.refuse(connection, exc)
         else:
-            self._start(connection, self._opening.open(connection, hello, claims), None)
+            self._start(connection, self._greeted(connection, hello, claims), None)
 
-    def opened(self, connection: Connection) -> None:
-        """The hello has been carried out: go on with what came on its heels."""
-        self._worker.counters.connections_opened += 1
-        for data in self._backlog.pop(connection, ()):
-            self.received(connection, data)
+    async def _greeted(self, connection: Connection, hello: Hello, claims: Any) -> None:
+        await self._opening.open(connection, hello, claims)
+        if connection.state is State.OPEN:
+            self._counters.connections_opened += 1
+            for data in self._backlog.pop(connection, ()):
+                self.received(connection, data)
 
     def _set_status(self, connection: Connection, command: SetStatus, now_s: float) -> None:
         teams = connection.teams if command.team is None else (command.team,)
-        for hold in connection.holds:
-            if hold.team in teams:
-                hold.active_s = now_s
-        choices = [self._worker.store.choose(team, connection.user, command.status, by_admin=False) for team in teams]
+        if command.team is not None and command.team not in connection.teams:
+            raise errors.NotAMember(f"Expected a team of this connection, got '{command.team}'")
+        for membership in connection.memberships:
+            if membership.hold.team in teams:
+                membership.hold.active_s = now_s
+        choices = [self._store.choose(team, connection.user, command.status, connection.user) for team in teams]
         asyncio.gather(*choices).add_done_callback(lambda done: self._answer(connection, command.id, done))
 
     def _answer(self, connection: Connection, identity: MessageId, done: asyncio.Future[Any]) -> None:
@@ -194,13 +218,13 @@ class Connections:
         failure = done.exception()
         if failure is None:
             connection.send(messages.ack(identity))
-        elif isinstance(failure, errors.PresenceError):
-            self.refuse(connection, failure, identity, fatal=False)
         else:
-            logger.error("A request failed", exc_info=failure)
+            self._failed(connection, identity, failure, opening=False)
 
     async def _watch(self, connection: Connection, command: Watch) -> None:
-        team = self._worker.teams[command.team]
+        team = self._teams.get(command.team)
+        if team is None or command.team not in connection.teams:
+            raise errors.NotAMember(f"Expected a team of this connection, got '{command.team}'")
         async with asyncio.timeout(PATIENCE_S):
             await team.replica.caught_up(team.mark)
         if connection.state is State.OPEN and command.team in connection.teams:
@@ -209,34 +233,63 @@ class Connections:
             team.fanout.rewatch(connection)
 
     async def _explain(self, connection: Connection, command: Explain) -> None:
-        detail = await self._worker.access.read_user(command.team, connection.user)
+        async with asyncio.timeout(PATIENCE_S):
+            detail = await self._access.read_user(command.team, connection.user)
         connection.send(messages.explanation(command.id, command.team, detail))
 
     def _logout(self, connection: Connection) -> None:
-        store = self._worker.store
         user, session = connection.user, connection.session
-        teams = connection.teams
         if session != anonymous_session(connection):
-            store.refuse_session(user, session)
-        self.end_session(user, session, without=teams)
-        store.tell_workers({"signed_out": [user, session, list(teams)]})
-        for team in teams:
-            store.sign_out(team, user, session, refuse_ms=_REFUSE_MS)
+            self._store.refuse_session(user, session)
+        self._store.tell_workers({"signed_out": [user, session]})
+        for team in self._members.end_session(user, session):
+            self._store.sign_out(team, user, session, refuse_ms=REFUSE_MS)
 
-    def _start(self, connection: Connection, work: Any, identity: MessageId) -> None:
-        task = asyncio.create_task(self._run(connection, work, identity))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    # --- work that takes its time -----------------------------------------------------------------------------------
 
-    async def _run(self, connection: Connection, work: Any, identity: MessageId) -> None:
+    def _start_in_order(self, connection: Connection, work: Coroutine[Any, Any, None], identity: MessageId) -> None:
+        self._in_order[connection] = deque()
+        self._start(connection, self._and_what_waits(connection, work, identity), identity)
+
+    async def _and_what_waits(
+        self, connection: Connection, work: Coroutine[Any, Any, None], identity: MessageId
+    ) -> None:
+        try:
+            await self._run(connection, work, identity)
+        finally:
+            waiting = self._in_order.pop(connection)
+            while waiting and connection.state is State.OPEN:
+                command = waiting.popleft()
+                try:
+                    self._carry_out(connection, command, self._clock())
+                except errors.PresenceError as exc:
+                    self.refuse(connection, exc, getattr(command, "id", None), fatal=False)
+                if (again := self._in_order.get(connection)) is not None:
+                    again.extend(waiting)
+                    break
+
+    def _start(self, connection: Connection, work: Coroutine[Any, Any, None], identity: MessageId) -> None:
+        self._spawn.work(
+            self._run(connection, work, identity),
+            lambda failure: self._failed(connection, identity, failure, opening=connection.state is not State.OPEN),
+        )
+
+    async def _run(self, connection: Connection, work: Coroutine[Any, Any, None], identity: MessageId) -> None:
         opening = connection.state is State.JOINING
         try:
             await work
-        except errors.PresenceError as exc:
-            self.refuse(connection, exc, identity, fatal=opening)
-        except TimeoutError:
-            unavailable = errors.Unavailable("Expected Redis within reach, got no answer in time; try again")
-            self.refuse(connection, unavailable, identity, fatal=opening)
+        except (errors.PresenceError, TimeoutError) as exc:
+            self._failed(connection, identity, exc, opening=opening)
+
+    def _failed(self, connection: Connection, identity: MessageId, failure: BaseException, *, opening: bool) -> None:
+        if isinstance(failure, TimeoutError):
+            failure = errors.Unavailable("Expected Redis within reach, got no answer in time; try again")
+        if isinstance(failure, errors.PresenceError):
+            self.refuse(connection, failure, identity, fatal=opening)
+        elif connection.state is not State.CLOSED:
+            logger.error("A request failed, its connection is closed", exc_info=failure)
+            self._counters.refusals[str(int(CloseCode.INTERNAL_ERROR))] += 1
+            self._end(connection, CloseCode.INTERNAL_ERROR, CloseCode.INTERNAL_ERROR.reason)
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
@@ -245,89 +298,12 @@ class Connections:
     ) -> None:
         """Answer with an error, or end the connection if the error has a close code and `fatal` allows it."""
         if fatal and error.close_code is not None:
-            self._worker.counters.refusals[str(error.close_code)] += 1
-            self.end(connection, error.close_code, str(error))
+            self._counters.refusals[str(int(error.close_code))] += 1
+            self._end(connection, error.close_code, str(error))
         else:
-            self._worker.counters.refusals[error.code] += 1
+            self._counters.refusals[error.code] += 1
             connection.send(messages.error(error, identity))
 
-    def end(self, connection: Connection, code: CloseCode, reason: str | None = None) -> None:
-        """End a connection from this side; it is forgiven like any other that is lost."""
-        if connection.state is State.CLOSED:
-            return
-        self._silence(connection)
-        self._forget(connection, code)
-        connection.socket.close(code, code.reason if reason is None else reason)
-        if code in _UNHEARD:
-            # The peer will hardly answer, and what lies in the buffer is not to stay there.
-            asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.socket.abort)
-
-    def end_session(self, user: str, session: str, without: Iterable[str] = ()) -> None:
-        """A session was signed out: close its connections here, and sign it out of their teams but those `without`."""
-        for connection in self.of_user(user):
-            if connection.session != session:
-                continue
-            for hold in connection.holds:
-                if not hold.ended:
-                    self._worker.holds.end(hold)
-                    if hold.team not in without:
-                        self._worker.store.sign_out(hold.team, user, session, refuse_ms=_REFUSE_MS)
-            self.end(connection, CloseCode.SIGNED_OUT)
-
-    def leave_team(self, hold: Hold) -> None:
-        """A session was signed out of one team: its connections leave it, and end if it was their last."""
-        self._worker.holds.end(hold)
-        for connection in self.of_user(hold.user):
-            if hold in connection.holds:
-                self.detach(connection, hold)
-                # One that is still on its way in finds out by itself which of its teams are left.
-                if connection.state is State.OPEN and not connection.teams:
-                    self.end(connection, CloseCode.SIGNED_OUT)
-
-    def detach(self, connection: Connection, hold: Hold) -> None:
-        """A connection is in a team no more; the hold itself is the caller's to end or to close."""
-        connection.holds = tuple([other for other in connection.holds if other is not hold])
-        connection.teams = tuple([team for team in connection.teams if team != hold.team])
-        self._worker.teams[hold.team].discard(connection)
-
-    def admit(self, connection: Connection, user: str) -> None:
-        """A connection has a user: make room for it among his others (section 3)."""
-        connection.user = user
-        mine = self._by_user.setdefault(user, [])
-        mine.append(connection)
-        for oldest in mine[: max(0, len(mine) - self._worker.settings.max_connections_per_user)]:
-            self._worker.counters.refusals[str(CloseCode.REPLACED)] += 1
-            self.end(oldest, CloseCode.REPLACED)
-
-    def replace(self, connection: Connection, previous: str) -> None:
-        """A tab names its previous connection, which ends now, wherever it is, if it is of the same user."""
-        if previous.partition("-")[0] == self._worker.id:
-            self.replaced(connection.user, previous)
-        else:
-            self._worker.store.tell_workers({"replaced": [connection.user, previous]})
-
-    def replaced(self, user: str, identity: str) -> None:
-        """End a connection that its own tab has given up, if it is here."""
-        connection = self._by_id.get(identity)
-        if connection is not None and connection.user == user:
-            self.end(connection, CloseCode.REPLACED, REPLACED_BY_ITSELF)
-
-    def _silence(self, connection: Connection) -> None:
-        """Nobody may write to a connection that has ended; the rest can wait for its turn."""
-        connection.closed()
-        for team in connection.teams:
-            self._worker.teams[team].discard(connection)
-
-    def _forget(self, connection: Connection, code: int) -> None:
-        self._worker.counters.connections_closed[code] += 1
-        self._by_id.pop(connection.id, None)
+    def _end(self, connection: Connection, code: int, reason: str) -> None:
         self._backlog.pop(connection, None)
-        self._worker.pulse.discard(connection)
-        mine = self._by_user.get(connection.user)
-        if mine is not None:
-            mine.remove(connection)
-            if not mine:
-                del self._by_user[connection.user]
-        for hold in connection.holds:
-            self._worker.holds.close(hold)
-        connection.holds = ()
+        self._members.end(connection, code, reason)

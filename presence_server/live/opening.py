@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from presence_server import errors
 from presence_server.core import messages
 from presence_server.core.connection import State
 from presence_server.core.messages import Hello, Position, Renew
-from presence_server.live.connection import Connection
-from presence_server.live.holds import Hold
-from presence_server.store.queue import PATIENCE_S
-
-if TYPE_CHECKING:
-    from presence_server.live.connections import Connections
-    from presence_server.live.worker import Worker
+from presence_server.live.connection import Connection, Membership
+from presence_server.live.members import Members
+from presence_server.live.pulse import Pulse
+from presence_server.live.team import Team
+from presence_server.live.teams import Teams
+from presence_server.store.lane import PATIENCE_S
+from presence_server.store.store import Store
 
 
 class Claims(Protocol):
@@ -48,7 +48,8 @@ class Verifier(Protocol):
 
 
 class _Joined(NamedTuple):
-    hold: Hold
+    membership: Membership
+    team: Team
     chosen: str
 
 
@@ -56,13 +57,36 @@ class Opening:
     """Carries out hello and renew.
 
     Args:
-        worker: the worker.
-        connections: its connections.
+        store: where holds are told.
+        members: the connections.
+        teams: where they hear of others.
+        pulse: ends them when their token expires.
+        verifier: checks tokens.
+        heartbeat_ms: what is asked of clients.
+        is_live: whether statuses are fresh.
+        clock: a monotonic clock, seconds.
     """
 
-    def __init__(self, worker: Worker, connections: Connections) -> None:
-        self._worker = worker
-        self._connections = connections
+    def __init__(
+        self,
+        *,
+        store: Store,
+        members: Members,
+        teams: Teams,
+        pulse: Pulse,
+        verifier: Verifier,
+        heartbeat_ms: int,
+        is_live: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._members = members
+        self._teams = teams
+        self._pulse = pulse
+        self._verifier = verifier
+        self._heartbeat_ms = heartbeat_ms
+        self._is_live = is_live
+        self._clock = clock
 
     def verify_now(self, token: str) -> Claims | None:
         """Verify a token with the keys at hand; None when one must be fetched first.
@@ -70,7 +94,7 @@ class Opening:
         Raises:
             errors.PresenceError: refused.
         """
-        claims = self._worker.verifier.verify_now(token)
+        claims = self._verifier.verify_now(token)
         return None if claims is None else _with_teams(claims)
 
     async def open(self, connection: Connection, hello: Hello, claims: Claims | None) -> None:
@@ -82,15 +106,16 @@ class Opening:
         """
         async with asyncio.timeout(PATIENCE_S):
             if claims is None:
-                claims = await self._verify(hello.token)
-            if connection.state is State.CLOSED:
+                claims = _with_teams(await self._verifier.verify(hello.token))
+            # Before anybody makes room for it: who is refused takes nothing from those who are there.
+            await self._check_session(claims)
+            if not connection.is_open:
                 return
-            self._identify(connection, claims)
+            self._members.admit(connection, claims.user, _session(connection, claims))
+            self._expire_with(connection, claims)
             if hello.replaces is not None:
-                self._connections.replace(connection, hello.replaces)
-            if claims.session is not None and await self._worker.store.is_signed_out(claims.user, claims.session):
-                raise errors.SignedOut("Expected a session that is signed in, got one that has signed out")
-            active_s = time.monotonic() - hello.idle_ms / 1000
+                self._replace(connection, hello.replaces)
+            active_s = self._clock() - hello.idle_ms / 1000
             joined = await self._join(connection, claims.teams, active_s, claims.issued_at_s)
         if connection.state is not State.JOINING:
             return
@@ -103,87 +128,98 @@ class Opening:
 
         Raises:
             errors.PresenceError: refused; the old token stays.
-            TimeoutError: Redis was out of reach for too long.
+            TimeoutError: Redis was out of reach for too long; the old token stays.
         """
-        async with asyncio.timeout(PATIENCE_S):
-            try:
-                claims = self.verify_now(renew.token) or await self._verify(renew.token)
-            except errors.NotAllowed as exc:
-                raise errors.BadToken(str(exc)) from None
-            if (claims.user, _session(connection, claims)) != (connection.user, connection.session):
-                raise errors.BadToken("Expected a token of the same user and session, got another's")
-            added = [team for team in claims.teams if team not in connection.teams]
-            active_s = max((hold.active_s for hold in connection.holds), default=time.monotonic())
-            joined = await self._join(connection, added, active_s, claims.issued_at_s)
+        added: list[Membership] = []
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                claims = await self._renewed_claims(connection, renew)
+                missing = [team for team in claims.teams if team not in connection.teams]
+                active_s = max((m.hold.active_s for m in connection.memberships), default=self._clock())
+                joined = await self._join(connection, missing, active_s, claims.issued_at_s, added)
+        except BaseException:
+            # What was joined for the new token goes with it.
+            for membership in added:
+                if membership in connection.memberships:
+                    self._members.leave(connection, membership)
+            raise
         if connection.state is not State.OPEN:
             return
         self._expire_with(connection, claims)
-        for hold in connection.holds:
-            if hold.team not in claims.teams:
-                self._connections.detach(connection, hold)
-                self._worker.holds.close(hold)
+        for membership in connection.memberships:
+            if membership.hold.team not in claims.teams:
+                self._members.leave(connection, membership)
         connection.send(messages.ack(renew.id))
         self._enter(connection, joined, {})
 
-    async def _verify(self, token: str) -> Claims:
-        """Verify a token, fetching keys if need be."""
-        return _with_teams(await self._worker.verifier.verify(token))
+    async def _renewed_claims(self, connection: Connection, renew: Renew) -> Claims:
+        try:
+            claims = self.verify_now(renew.token) or _with_teams(await self._verifier.verify(renew.token))
+        except errors.NotAllowed as exc:
+            raise errors.BadToken(str(exc)) from None
+        if (claims.user, _session(connection, claims)) != (connection.user, connection.session):
+            raise errors.BadToken("Expected a token of the same user and session, got another's")
+        return claims
 
-    def _identify(self, connection: Connection, claims: Claims) -> None:
-        self._connections.admit(connection, claims.user)
-        connection.session = _session(connection, claims)
-        self._expire_with(connection, claims)
+    async def _check_session(self, claims: Claims) -> None:
+        """Ask whether the session has signed out; once more if this worker lapsed meanwhile, for then it may have."""
+        if claims.session is None:
+            return
+        lapses = -1
+        while lapses != self._store.lease.lapses:
+            lapses = self._store.lease.lapses
+            if await self._store.is_signed_out(claims.user, claims.session):
+                raise errors.SignedOut("Expected a session that is signed in, got one that has signed out")
 
     def _expire_with(self, connection: Connection, claims: Claims) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock()
         connection.expires_s = now_s + claims.expires_at_s - time.time()
-        self._worker.pulse.opened(connection, now_s)
+        self._pulse.opened(connection, now_s)
+
+    def _replace(self, connection: Connection, previous: str) -> None:
+        """A tab names its previous connection, which ends now, wherever it is, if it is of the same user."""
+        if previous.partition("-")[0] == self._members.id:
+            self._members.replaced(connection.user, previous)
+        else:
+            self._store.tell_workers({"replaced": [connection.user, previous]})
 
     async def _join(
-        self, connection: Connection, teams: Sequence[str], active_s: float, issued_at_s: float
+        self,
+        connection: Connection,
+        teams: Sequence[str],
+        active_s: float,
+        issued_at_s: float,
+        added: list[Membership] | None = None,
     ) -> list[_Joined]:
         """Join teams, and wait until their rosters contain all that was acknowledged anywhere before."""
         if connection.state is State.CLOSED:
             # It ended while its token or session was looked up: nobody would give back what is opened now.
             return []
-        worker = self._worker
-        opened = [worker.use_team(name) for name in teams]
+        opened = [self._teams.use(name) for name in teams]
         try:
-            holds = [
-                worker.holds.open(name, connection.user, connection.session, active_s, issued_at_s) for name in teams
-            ]
             # From here on whatever ends the connection gives these back.
-            connection.holds += tuple(holds)
-            replies = await asyncio.gather(
-                *[
-                    worker.store.join(
-                        hold.team, hold.user, hold.session, hold.connections, hold.active_s, hold.issued_at_s
-                    )
-                    for hold in holds
-                ]
-            )
+            memberships = [self._members.join(connection, team, team.name, active_s, issued_at_s) for team in opened]
+            if added is not None:
+                added += memberships
+            replies = await asyncio.gather(*[self._store.tell(membership.hold) for membership in memberships])
             joined = []
-            for hold, team, (reply, chosen) in zip(holds, opened, replies, strict=True):
-                if chosen is None or hold.ended or reply.mark.version < hold.refused_at:
-                    self._connections.leave_team(hold)
-                else:
-                    hold.version = max(hold.version, reply.mark.version)
-                    await team.replica.caught_up(reply.mark)
-                    joined.append(_Joined(hold, chosen))
-            return [item for item in joined if not item.hold.ended]
+            for membership, team, (mark, chosen) in zip(memberships, opened, replies, strict=True):
+                if chosen is not None and not membership.hold.ended:
+                    await team.replica.caught_up(mark)
+                    joined.append(_Joined(membership, team, chosen))
+            return [item for item in joined if not item.membership.hold.ended]
         finally:
             for team in opened:
                 team.pending -= 1
 
     def _welcome(self, connection: Connection, hello: Hello, joined: list[_Joined], token_expires_at_ms: int) -> None:
-        worker = self._worker
         connection.send(
             messages.welcome(
                 user=connection.user,
                 connection=connection.id,
-                teams=[item.hold.team for item in joined],
-                heartbeat_ms=worker.settings.heartbeat_interval_ms,
-                server_time=worker.store.now_ms(),
+                teams=[item.team.name for item in joined],
+                heartbeat_ms=self._heartbeat_ms,
+                server_time=self._store.now_ms(),
                 token_expires_at=token_expires_at_ms,
             )
         )
@@ -191,14 +227,12 @@ class Opening:
             connection.narrow(team, users)
         connection.opened(())
         self._enter(connection, joined, hello.resume)
-        if not worker.live:
-            connection.send(messages.FEED_STALE)
-        self._connections.opened(connection)
+        if not self._is_live():
+            connection.send(messages.feed(live=False))
 
     def _enter(self, connection: Connection, joined: list[_Joined], resume: Mapping[str, Position]) -> None:
-        for hold, chosen in joined:
-            connection.teams += (hold.team,)
-            self._worker.teams[hold.team].add(connection, chosen, resume.get(hold.team))
+        for membership, team, chosen in joined:
+            team.add(connection, chosen, resume.get(membership.hold.team))
 
 
 def _with_teams(claims: Claims) -> Claims:

@@ -1,25 +1,27 @@
 """From Redis out of reach to every view right again: the one way, taken at the start and after every break.
 
-Subscribe; see whether Redis has kept its data, and write the rosters back if not; restate the leases of all open
-connections; read what changed; only then let waiting requests through and call the feed live.
+Beat; subscribe; see whether Redis has kept its data, and write the rosters back if not; look at every team, and read
+those that are not as known; only then let waiting requests through and call the feed live.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
-from presence_server.live.holds import Hold, Holds
+from presence_server.live.audit import Audit
+from presence_server.live.heart import Heart
 from presence_server.live.team import Team
+from presence_server.live.teams import Teams
 from presence_server.store.feed import Feed
 from presence_server.store.link import OutOfReach, Refused
-from presence_server.store.queue import BULK
 from presence_server.store.store import Store
-from presence_server.store.types import Claim, Lost
+from presence_server.store.types import Claim
 
 # Workers that have lost their Redis try again at least that often, so all are back within it and a little.
 RETRY_S: Final = 0.4
@@ -38,34 +40,27 @@ class Recovery:
 
     Args:
         store, feed: what is brought back.
-        teams: gives the teams of this worker.
-        holds: the leases to restate.
-        on_refused: is told of a hold that may not come back, because its session was signed out.
+        heart: beats.
+        teams: whose rosters are brought up to date.
+        audit: looks at them.
         on_live: is told whether statuses are fresh.
     """
 
     def __init__(
-        self,
-        store: Store,
-        feed: Feed,
-        holds: Holds,
-        teams: Callable[[], Iterable[Team]],
-        on_refused: Callable[[Hold], None],
-        on_live: Callable[[bool], None],
+        self, store: Store, feed: Feed, heart: Heart, teams: Teams, audit: Audit, on_live: Callable[[bool], None]
     ) -> None:
         self._store = store
         self._feed = feed
-        self._holds = holds
+        self._heart = heart
         self._teams = teams
-        self._on_refused = on_refused
+        self._audit = audit
         self._on_live = on_live
-        self._born = ""
         self._breaks = 0
         self._needed = asyncio.Event()
         self._needed.set()
 
     def needed(self, why: str) -> None:
-        """Redis went out of reach, or the subscription broke."""
+        """Redis went out of reach, the subscription broke, or the data is another."""
         self._breaks += 1
         if not self._needed.is_set():
             logger.warning("Redis out of reach: %s", why)
@@ -73,26 +68,17 @@ class Recovery:
             self._store.down(why)
             self._on_live(False)
 
-    def check(self, claim: Claim) -> None:
-        """See by a claim whether Redis has still the same data."""
-        if self._born not in ("", claim.born):
-            self.needed("Redis came back without its data")
-
     async def run(self) -> None:
         """Recover whenever needed, until cancelled."""
         while True:
             await self._needed.wait()
-            complained = lost = False
+            complained = False
             while True:
                 breaks = self._breaks
                 try:
-                    await self._recover(lost=lost)
+                    await self._recover()
                     if self._breaks == breaks:
                         break
-                except Lost as exc:
-                    # The data as a whole is what it was, but a team's is gone: evicted, deleted, or on a lost shard.
-                    logger.warning("%s", exc)
-                    lost = True
                 except (OutOfReach, Refused) as exc:
                     if not complained:
                         logger.warning("Redis cannot be reached, trying again: %s", exc)
@@ -103,50 +89,51 @@ class Recovery:
             self._on_live(True)
             logger.info("Redis within reach, statuses are fresh")
 
-    async def _recover(self, *, lost: bool) -> None:
-        for team in self._teams():
+    async def _recover(self) -> None:
+        for team in self._teams.followed():
             team.replica.pause()
-        await self._store.reconnect()
+        await self._store.link.reset()
+        claim = await self._heart.next()
         await self._feed.connect()
-        claim = await self._store.claim(teams=0, restoring=self._born != "")
-        if lost or self._born not in ("", claim.born):
-            lost = True
-            logger.warning("Redis has lost data, writing the rosters back")
-            for team in self._teams():
-                await team.replica.restore()
-        await self._rejoin()
-        if lost or self._born != claim.born:
+        lost = self._heart.born not in ("", claim.born)
+        if lost:
+            claim = await self._write_back()
+        if lost or not self._heart.born:
             await self._settle(claim, lost=lost)
-        else:
-            await self._store.claim(teams=0)
-        await asyncio.gather(*[team.replica.read() for team in self._teams()])
-        self._born = claim.born
+        followed = self._teams.followed()
+        await self._audit.look(followed)
+        current = [team for team in followed if not lost and self._audit.is_current(team)]
+        for team in current:
+            team.replica.go_on()
+        others = [team for team in followed if team not in set(current)]
+        await asyncio.gather(*[self._read(team) for team in others])
+        self._heart.born = claim.born
 
-    async def _rejoin(self) -> None:
-        by_team: dict[str, list[Hold]] = {}
-        for hold in self._holds:
-            if hold.version and not hold.ended:
-                by_team.setdefault(hold.team, []).append(hold)
-        for team, holds in by_team.items():
-            for at in range(0, len(holds), BULK):
-                await self._rejoin_some(team, holds[at : at + BULK])
+    async def _read(self, team: Team) -> None:
+        try:
+            await team.replica.read()
+        except Refused:
+            # Its own trouble, which keeps no other from coming back: tried again until it passes.
+            team.replica.resync()
 
-    async def _rejoin_some(self, team: str, holds: list[Hold]) -> None:
-        entries = [(hold.user, hold.session, hold.connections, hold.active_s, int(hold.issued_at_s)) for hold in holds]
-        told = [hold.active_s for hold in holds]
-        for hold, told_s, version in zip(holds, told, await self._store.rejoin(team, entries), strict=True):
-            if version is None:
-                self._on_refused(hold)
-            else:
-                hold.version, hold.told_s = version, told_s
+    async def _write_back(self) -> Claim:
+        logger.warning("Redis has lost data, writing the rosters back")
+        self._heart.restoring = True
+        try:
+            await self._heart.next()
+            await self._store.record_anew()
+            for team in self._teams.followed():
+                with contextlib.suppress(Refused):
+                    await team.replica.restore()
+                self._store.retell(team.name)
+        finally:
+            self._heart.restoring = False
+        return await self._heart.next()
 
     async def _settle(self, claim: Claim, *, lost: bool) -> None:
         """Wait until the other workers have had the time to write back what they know."""
-        young = lost or await self._store.uptime_s() < YOUNG_S
+        young = lost or await self._store.reads.uptime_s() < YOUNG_S
         until_ms = claim.born_ms + SETTLE_MS if young else 0
         give_up_s = time.monotonic() + PATIENCE_S
-        while True:
-            claim = await self._store.claim(teams=0)
-            if (claim.now_ms >= until_ms and not claim.restoring) or time.monotonic() > give_up_s:
-                return
-            await asyncio.sleep(0.05)
+        while (claim.now_ms < until_ms or claim.restoring) and time.monotonic() < give_up_s:
+            claim = await self._heart.next()

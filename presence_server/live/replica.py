@@ -16,12 +16,14 @@ import orjson
 
 from presence_server.core.roster import NO_MARK, Change, Mark, News, Roster, Update, Verdict
 from presence_server.store.link import OutOfReach, Refused
-from presence_server.store.queue import BULK
+from presence_server.store.operations import restore
 from presence_server.store.store import Store
-from presence_server.store.types import Page, Reply
+from presence_server.store.types import Page
 
 # A reply may overtake the message of its own change; only what is still missing after so long was lost.
 OVERTAKEN_S: Final = 0.5
+# A team whose keys are broken is read again after so long.
+BROKEN_S: Final = 1.0
 # Updates kept while reading; more of them than that are read again instead.
 _BUFFERED: Final = 10_000
 # Before reading again what changed its epoch under the reading.
@@ -45,6 +47,15 @@ class Listener(Protocol):
     def signed_out(self, user: str, session: str, version: int) -> None:
         """A session, or with an empty name every session, of a user ended in this team when it was at `version`."""
 
+    def read_again(self, held: frozenset[tuple[str, str]], users: Sequence[str] | None) -> None:
+        """Users were read, with None all: with them, whom of this worker Redis holds, by user and session."""
+
+    def forked(self) -> None:
+        """Redis has another history than this worker: what it was told must be told again."""
+
+    def refused(self, refused: bool) -> None:
+        """Redis refuses to let the team be read, or does not any more."""
+
 
 class Replica:
     """One team's roster on this worker.
@@ -58,7 +69,8 @@ class Replica:
     Attributes:
         roster: what Redis has, as far as known.
         live: whether the roster is being kept up to date; snapshots may be served from it only then.
-        idle_timeout_ms: the team's idle timeout.
+        idle_timeout_ms, grace_ms: the team's settings.
+        broken: whether Redis refuses to let the team be read.
         resyncs: how often the roster had to be read again because something was missed.
     """
 
@@ -67,7 +79,10 @@ class Replica:
         self.roster = Roster()
         self.live = False
         self.idle_timeout_ms = 0
+        self.grace_ms = 0
         self.resyncs = 0
+        self.broken = False
+        self._found_fork = False
         self._store = store
         self._listener = listener
         self._on_out_of_reach = on_out_of_reach
@@ -85,7 +100,7 @@ class Replica:
         message = orjson.loads(raw)
         update = _update(message)
         if "idle_ms" in message:
-            self._configure(message["idle_ms"])
+            self._set_idle_timeout(message["idle_ms"])
         if "signed_out" in message:
             user, session = message["signed_out"]
             self._listener.signed_out(user, session, update.mark.version)
@@ -96,21 +111,23 @@ class Replica:
 
     def _continue(self, update: Update) -> None:
         verdict = self.roster.judge(update)
+        if verdict is Verdict.FORK:
+            self._found_fork = True
         if verdict is Verdict.NEXT:
             self._apply(update)
         elif verdict is not Verdict.KNOWN:
             logger.info("team %s: %s before version %d, reading again", self.team, verdict.value, update.mark.version)
             self.resync()
 
-    def observe(self, reply: Reply, known: Mark) -> None:
-        """Compare a reply to one of this worker's calls with what was known when the call was sent."""
+    def observe(self, mark: Mark, known: Mark) -> None:
+        """Compare where Redis stands with what was known when it was asked."""
         if not self.live:
             return
-        mark, mine = reply.mark, self.roster.mark
+        mine = self.roster.mark
         if mark.epoch != mine.epoch and mark.epoch != "":
             if known.epoch == mine.epoch:
                 self._expect_soon(mark)
-        elif mark.epoch == known.epoch and _forked(mark, known):
+        elif mark.epoch == known.epoch and forked(mark, known):
             logger.warning("team %s: Redis has lost changes up to version %d", self.team, known.version)
             self.resync()
         elif mark.version > mine.version:
@@ -133,6 +150,17 @@ class Replica:
             self._sync.cancel()
             self._sync = None
 
+    def go_on(self) -> None:
+        """The roster is what Redis has, as a look at its mark has told: go on with what came meanwhile."""
+        self.live = True
+        buffered, self._buffer = self._buffer, []
+        for update in buffered:
+            if self.live:
+                self._continue(update)
+            elif len(self._buffer) < _BUFFERED:
+                self._buffer.append(update)
+        self._release()
+
     def close(self) -> None:
         """Stop all work; nobody is interested any more."""
         self.pause()
@@ -152,18 +180,40 @@ class Replica:
 
     async def _resync(self) -> None:
         try:
-            await self.read()
-        except (OutOfReach, Refused) as exc:
+            await self.read_patiently()
+        except OutOfReach as exc:
             self._on_out_of_reach(str(exc))
         finally:
             if self._sync is asyncio.current_task():
                 self._sync = None
+
+    async def read_patiently(self) -> None:
+        """Like `read`, but where Redis refuses, trying again: one team's broken data is that team's trouble alone.
+
+        Raises:
+            OutOfReach: Redis is.
+        """
+        while True:
+            try:
+                await self.read()
+            except Refused as exc:
+                if not self.broken:
+                    logger.error("Redis refused to let team %s be read: %s", self.team, exc)
+                    self.broken = True
+                    self._listener.refused(True)
+                await asyncio.sleep(BROKEN_S)
+                continue
+            if self.broken:
+                self.broken = False
+                self._listener.refused(False)
+            return
 
     async def read(self) -> None:
         """Bring the roster up to date from Redis, and keep it so from the feed.
 
         Raises:
             OutOfReach: Redis is.
+            Refused: Redis would not do it.
         """
         async with self._reading:
             self.live = False
@@ -171,12 +221,7 @@ class Replica:
                 if await self._read_once():
                     break
                 await asyncio.sleep(_AGAIN_S)
-            self.live = True
-        buffered, self._buffer = self._buffer, []
-        for update in buffered:
-            if self.live:
-                self._continue(update)
-        self._release()
+        self.go_on()
 
     async def restore(self) -> None:
         """Write the roster back where Redis does not have it (see restore.lua).
@@ -188,53 +233,67 @@ class Replica:
             return
         rows = list(self.roster.items())
         seen = self.roster.mark.version
-        for at in range(0, max(1, len(rows)), BULK):
-            await self._store.restore(self.team, rows[at : at + BULK], seen, self.idle_timeout_ms)
+        for at in range(0, max(1, len(rows)), restore.AT_ONCE):
+            part = rows[at : at + restore.AT_ONCE]
+            await self._store.repairs.restore(
+                self.team, part, seen, idle_timeout_ms=self.idle_timeout_ms, grace_ms=self.grace_ms
+            )
 
     async def _read_once(self) -> bool:
         mine = self.roster.mark
-        page = await self._store.changes(self.team, mine.version)
-        if page.mark.epoch == "":
+        page = await self._store.reads.changes(self.team, mine.version)
+        mark = page.standing.mark
+        # Compared before anything is replaced: otherwise it would hide what was lost.
+        if mark == NO_MARK:
             if mine == NO_MARK:
-                self._configure(page.idle_timeout_ms)
+                self._configure(page)
                 return True
             await self.restore()
+            self._listener.forked()
             return False
-        if page.mark.epoch != mine.epoch:
+        if mark.epoch != mine.epoch:
+            self._found_fork = False
             if mine != NO_MARK:
                 # Another history: whom Redis has lost is put back before anybody is shown the new one.
                 await self.restore()
+                self._listener.forked()
             return await self._read_all()
-        if _forked(page.mark, mine):
-            await self._store.new_epoch(self.team, mine.epoch, mine.version)
+        if self._found_fork or forked(mark, mine):
+            self._found_fork = False
+            await self._store.repairs.new_epoch(self.team, mine.epoch, mine.version)
+            self._listener.forked()
             return False
-        if page.floor > mine.version:
+        if page.standing.floor > mine.version:
             return await self._read_all()
         while True:
             self._take(page.changes, _upto(page))
+            self._listener.read_again(page.held, [change.user for change in page.changes])
             if not page.more:
-                self._configure(page.idle_timeout_ms)
+                self._configure(page)
                 return True
-            page = await self._store.changes(self.team, self.roster.mark.version)
-            if page.mark.epoch != mine.epoch or page.floor > self.roster.mark.version:
+            page = await self._store.reads.changes(self.team, self.roster.mark.version)
+            if page.standing.mark.epoch != mine.epoch or page.standing.floor > self.roster.mark.version:
                 return False
 
     async def _read_all(self) -> bool:
         changes: dict[str, Change] = {}
-        page = await self._store.changes(self.team, 0)
-        first = page.mark.epoch
+        page = await self._store.reads.changes(self.team, 0)
+        first = page.standing.mark.epoch
+        held: set[tuple[str, str]] = set()
         while True:
+            held |= page.held
             for change in page.changes:
                 changes.pop(change.user, None)
                 changes[change.user] = change
-            if page.mark.epoch != first:
+            if page.standing.mark.epoch != first:
                 return False
             if not page.more:
                 break
-            page = await self._store.changes(self.team, page.changes[-1].version)
-        self.roster.replace(changes.values(), page.mark, page.floor)
+            page = await self._store.reads.changes(self.team, page.changes[-1].version)
+        self.roster.replace(changes.values(), page.standing.mark, page.standing.floor)
         self._listener.replaced()
-        self._configure(page.idle_timeout_ms)
+        self._configure(page)
+        self._listener.read_again(frozenset(held), None)
         return True
 
     # --- passing on -------------------------------------------------------------------------------------------------
@@ -248,7 +307,11 @@ class Replica:
         if news:
             self._listener.changed(news)
 
-    def _configure(self, idle_timeout_ms: int) -> None:
+    def _configure(self, page: Page) -> None:
+        self.grace_ms = page.grace_ms
+        self._set_idle_timeout(page.idle_timeout_ms)
+
+    def _set_idle_timeout(self, idle_timeout_ms: int) -> None:
         if idle_timeout_ms != self.idle_timeout_ms:
             self.idle_timeout_ms = idle_timeout_ms
             self._listener.configured(idle_timeout_ms)
@@ -291,7 +354,7 @@ class Replica:
         return mark != NO_MARK and (mine.epoch != mark.epoch or mine.version < mark.version)
 
 
-def _forked(theirs: Mark, mine: Mark) -> bool:
+def forked(theirs: Mark, mine: Mark) -> bool:
     """Whether Redis, in the same epoch, has not got what was seen: an older version, or another change under it."""
     return theirs.version < mine.version or (theirs.version == mine.version and mine.tip not in ("", theirs.tip))
 
@@ -300,12 +363,18 @@ def _update(message: dict[str, Any]) -> Update:
     return Update(
         Mark(message["epoch"], message["version"], message["tip"]),
         message["previous"],
-        tuple([Change(*change) for change in message.get("changes", ())]),
+        message["previous_tip"],
+        tuple([_change(change) for change in message.get("changes", ())]),
     )
+
+
+def _change(row: list[Any]) -> Change:
+    user, version, before, status, since, reason, chosen, by = row
+    return Change(user, version, status, since, reason, chosen, before, by)
 
 
 def _upto(page: Page) -> Mark:
     """Where a roster stands after a page: at the page's mark only if it was the last."""
     if page.more and page.changes:
-        return Mark(page.mark.epoch, page.changes[-1].version, "")
-    return page.mark
+        return Mark(page.standing.mark.epoch, page.changes[-1].version, "")
+    return page.standing.mark

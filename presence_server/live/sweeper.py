@@ -4,73 +4,94 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable
 from typing import Final
 
 from presence_server.live.counters import Counters
-from presence_server.store.direct import CLAIMED_AT_ONCE
 from presence_server.store.link import OutOfReach, Refused
+from presence_server.store.operations.claim import AT_ONCE
+from presence_server.store.operations.swept import Next
 from presence_server.store.store import Store
-from presence_server.store.types import Claim
+from presence_server.store.sweeps import Look
+from presence_server.store.types import Claim, Due
 
-INTERVAL_S: Final = 0.5
-
+# A team whose keys are broken is swept again after so long.
+BROKEN_MS: Final = 2_000
+# Claims that may wait while one is worked on.
+_WAITING: Final = 2
 
 logger: Final = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Claims due teams and sweeps them.
+    """Sweeps claimed teams, side by side; how long that takes is nobody else's matter.
 
     Args:
         store: where deadlines are.
-        lease_ms: a team with deadlines is looked at at least that often.
         counters: where the lag is counted.
-        on_claim: sees every claim: it tells whether Redis has still the same data.
     """
 
-    def __init__(self, store: Store, lease_ms: int, counters: Counters, on_claim: Callable[[Claim], None]) -> None:
+    def __init__(self, store: Store, counters: Counters) -> None:
         self._store = store
-        self._lease_ms = lease_ms
         self._counters = counters
-        self._on_claim = on_claim
+        self._claims: asyncio.Queue[Claim] = asyncio.Queue()
+        self._broken: set[str] = set()
+
+    def room(self) -> int:
+        """How many teams may be claimed now."""
+        return AT_ONCE if self._claims.qsize() < _WAITING else 0
+
+    def take(self, claim: Claim) -> None:
+        """Teams were claimed."""
+        self._claims.put_nowait(claim)
 
     async def run(self) -> None:
-        """Sweep until cancelled; while Redis is out of reach there is nothing to sweep."""
+        """Sweep until cancelled. What is not swept because Redis went away is claimed again by somebody."""
         while True:
-            claimed = 0
-            if self._store.open:
-                try:
-                    claimed = await self.sweep()
-                except OutOfReach as exc:
-                    self._store.down(str(exc))
-            if claimed < CLAIMED_AT_ONCE:
-                # Jittered, so that workers do not fall into step.
-                await asyncio.sleep(INTERVAL_S * random.uniform(0.8, 1.0))
-
-    async def sweep(self) -> int:
-        """Sweep the teams that are due now; returns how many were claimed."""
-        claim = await self._store.claim()
-        self._on_claim(claim)
-        for team in claim.teams:
+            claim = await self._claims.get()
             try:
-                await self._sweep_team(team, claim.claimed_until)
+                await self.sweep(claim)
+            except OutOfReach as exc:
+                self._store.down(str(exc))
             except Refused as exc:
-                # One team's broken data must not keep the others from being swept.
-                logger.error("Redis refused the sweep of team %s: %s", team, exc)
-        return len(claim.teams)
+                logger.error("Redis refused what follows a sweep: %s", exc)
 
-    async def _sweep_team(self, team: str, claimed_until: int) -> None:
-        swept = await self._store.sweep(team)
-        seen = swept.seen
-        if swept.changed:
-            self._counters.sweep_lag.observe(swept.lag_ms / 1000)
-        while swept.more:
-            swept = await self._store.sweep(team)
-        latest_ms = swept.now_ms + self._lease_ms
-        due_ms = None if swept.deadline_ms is None else min(swept.deadline_ms, latest_ms)
-        if due_ms is None and seen:
-            # Looked at once more before it is forgotten: somebody may have been about to write a deadline.
-            due_ms = latest_ms
-        await self._store.reschedule(team, claimed_until, due_ms)
+    async def sweep(self, claim: Claim) -> None:
+        """Look at the teams of a claim, and sweep where something is due.
+
+        Raises:
+            OutOfReach: Redis is.
+            Refused: Redis would not take note of it.
+        """
+        looks = await self._store.sweeps.look(claim)
+        nexts = await asyncio.gather(*[self._settle(look, claim) for look in looks])
+        await self._store.sweeps.finish(claim.claimed_until, nexts, self._store.vigil.take_doubts())
+
+    async def _settle(self, look: Look, claim: Claim) -> Next:
+        team = look.due.team
+        try:
+            if look.refused is not None:
+                raise look.refused
+            if look.standing is not None:
+                ordered = {burial.worker for burial in look.due.burials}
+                self._store.vigil.look_closely(team, look.standing, but=ordered)
+            found = await self._sweep(look.due, claim) if look.is_due else Next(team, look.due.stamp, look.next_ms)
+        except Refused as exc:
+            # One team's broken data must not keep the others from being swept.
+            if team not in self._broken:
+                logger.error("Redis refused the sweep of team %s: %s", team, exc)
+                self._broken.add(team)
+            return Next(team, 0, claim.now_ms + BROKEN_MS)
+        self._broken.discard(team)
+        return found
+
+    async def _sweep(self, due: Due, claim: Claim) -> Next:
+        while True:
+            swept = await self._store.sweeps.sweep(due, set_back=claim.set_back)
+            if swept.changed:
+                self._counters.sweep_lag.observe(swept.lag_ms / 1000)
+            if not swept.more:
+                break
+        if not swept.early:
+            return Next(due.team, due.stamp, swept.next_ms)
+        ends = min(burial.end_ms for burial in due.burials)
+        return Next(due.team, 0, min(ends, swept.next_ms) if swept.next_ms else ends)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from presence_server.core import messages
+from presence_server.core import frames, messages
+from presence_server.core.codes import Reason
 from presence_server.core.messages import Position
 from presence_server.core.roster import Mark, News
+from presence_server.core.status import OFFLINE
 from presence_server.live.connection import Connection
+from presence_server.live.counters import Counters
 from presence_server.live.fanout import FanOut
+from presence_server.live.inputs import Inputs
+from presence_server.live.members import Members
 from presence_server.live.replica import Replica
+from presence_server.settings import Settings
+from presence_server.store.store import Store
+from presence_server.store.types import Standing
 
-if TYPE_CHECKING:
-    from presence_server.live.worker import Worker
+
+class Surroundings(NamedTuple):
+    """What all teams of a worker share."""
+
+    store: Store
+    members: Members
+    inputs: Inputs
+    counters: Counters
+    settings: Settings
 
 
 class Team:
@@ -24,25 +39,38 @@ class Team:
         replica: its roster.
         fanout: its sockets.
         followed: whether its channel has been subscribed to.
-        pending: connections that are on their way in: the team must stay.
+        pending: who is on his way in, or must not lose it: the team must stay.
+        standing: where it stood when its mark was looked at last, and the bytes of that.
     """
 
-    def __init__(self, name: str, worker: Worker) -> None:
+    def __init__(self, name: str, around: Surroundings, on_out_of_reach: Callable[[str], None]) -> None:
         self.name = name
         self.followed = False
         self.pending = 0
-        self._worker = worker
+        self.standing: tuple[bytes | None, Standing | None] = (b"", None)
+        self._around = around
+        self._stale = False
         self._members: dict[str, list[Connection]] = {}
         self._chosen: dict[str, str] = {}
-        self.replica = Replica(name, worker.store, self, on_out_of_reach=worker.store.down)
+        self.replica = Replica(name, around.store, self, on_out_of_reach=on_out_of_reach)
         self.fanout = FanOut(
-            name, self.replica.roster, worker.settings.coalesce_s, worker.counters, worker.store.now_ms
+            name, self.replica.roster, around.settings.coalesce_s, around.counters, around.store.now_ms
         )
 
     @property
     def empty(self) -> bool:
         """Whether nobody here needs the team any more."""
         return not (self._members or self.pending)
+
+    @property
+    def mark(self) -> Mark:
+        """What the roster stands for."""
+        return self.replica.roster.mark
+
+    def status_of(self, user: str) -> str:
+        """What a user is shown as."""
+        entry = self.replica.roster.get(user)
+        return OFFLINE if entry is None else entry.status
 
     def take_resyncs(self) -> int:
         """How often the roster was read again because something was missed, since last asked."""
@@ -54,24 +82,22 @@ class Team:
         self.replica.close()
         self.fanout.close()
 
-    @property
-    def mark(self) -> Mark:
-        """What the roster stands for."""
-        return self.replica.roster.mark
-
     # --- connections ------------------------------------------------------------------------------------------------
 
     def add(self, connection: Connection, chosen: str, resume: Position | None) -> None:
         """Bring a connection in: tell it of itself, then of the team."""
+        connection.teams += (self.name,)
         self._members.setdefault(connection.user, []).append(connection)
         # What the feed has told meanwhile is newer than the answer to the join.
         entry = self.replica.roster.get(connection.user)
         self._chosen[connection.user] = entry.chosen if entry is not None else chosen
         self._tell_self(connection)
         self.fanout.add(connection, resume)
+        if self._stale:
+            connection.send(messages.feed(live=False, team=self.name))
 
     def discard(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """A connection is gone, if it was here."""
         members = self._members.get(connection.user)
         if members is not None and connection in members:
             members.remove(connection)
@@ -79,6 +105,28 @@ class Team:
             if not members:
                 del self._members[connection.user]
                 del self._chosen[connection.user]
+
+    def block(self, connection: Connection) -> None:
+        """The connection takes no more data: pass it by, remembering where it stands."""
+        if connection in self._members.get(connection.user, ()):
+            self.fanout.block(connection)
+
+    def unblock(self, connection: Connection) -> None:
+        """The connection takes data again: bring it up to date."""
+        if connection in self._members.get(connection.user, ()):
+            self.fanout.unblock(connection)
+
+    def connections(self) -> Iterable[Connection]:
+        """Everybody who is here."""
+        return [connection for connections in self._members.values() for connection in connections]
+
+    def set_stale(self, stale: bool) -> None:
+        """Redis refuses this team, or does not any more: statuses may be stale here, whatever else is live."""
+        if stale != self._stale:
+            self._stale = stale
+            frame = frames.text(messages.feed(live=not stale, team=self.name))
+            for connection in self.connections():
+                connection.socket.write(frame)
 
     def _tell_self(self, connection: Connection) -> None:
         connection.send(messages.self_state(self.name, self._chosen[connection.user], self.replica.idle_timeout_ms))
@@ -88,7 +136,10 @@ class Team:
     def changed(self, news: Sequence[News]) -> None:
         """Users changed: tell them of their own choice at once, and everybody of what can be seen."""
         for item in news:
-            self._own_choice(item.change.user, item.change.chosen)
+            change = item.change
+            self._own_choice(change.user, change.chosen)
+            if change.status == OFFLINE and change.reason == Reason.IDLE and change.user in self._members:
+                self._around.inputs.contradict(self.name, change.user)
         self.fanout.changed([item.change.user for item in news if item.visible])
 
     def replaced(self) -> None:
@@ -97,19 +148,36 @@ class Team:
             entry = self.replica.roster.get(user)
             if entry is not None:
                 self._own_choice(user, entry.chosen)
+            if entry is None or entry.status == OFFLINE:
+                self._around.inputs.contradict(self.name, user)
         self.fanout.replaced()
 
     def configured(self, idle_timeout_ms: int) -> None:
         """The team's idle timeout changed."""
-        self._worker.holds.reconsider(self.name)
-        for connections in self._members.values():
-            for connection in connections:
-                self._tell_self(connection)
+        for connection in self.connections():
+            self._tell_self(connection)
 
     def signed_out(self, user: str, session: str, version: int) -> None:
         """A session, or all of the user's, ended in this team; whoever joined after that `version` stays."""
-        self.fanout.flush()
-        self._worker.session_ended(self.name, user, session, version)
+        self._around.members.session_ended_in(self.name, user, session, version)
+
+    def read_again(self, held: frozenset[tuple[str, str]], users: Sequence[str] | None) -> None:
+        """Users were read, with None all: holds that Redis does not have were taken away, and are asked for anew.
+
+        By a sign-out whose message was missed, or by mistake: the answer tells.
+        """
+        read = None if users is None else set(users)
+        for hold in self._around.members.holds_of(self.name):
+            if hold.version and hold.key not in held and (read is None or hold.user in read):
+                self._around.store.let_go(hold)
+
+    def forked(self) -> None:
+        """Redis has another history than this worker: what it was told must be told again."""
+        self._around.store.retell(self.name)
+
+    def refused(self, refused: bool) -> None:
+        """Redis refuses to let the team be read, or does not any more."""
+        self.set_stale(refused)
 
     def _own_choice(self, user: str, chosen: str) -> None:
         if self._chosen.get(user, chosen) != chosen:

@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from presence_server.store import tasks
-from presence_server.store.connect import TIMEOUT_S
+from presence_server.store.connect import OUT_OF_REACH, TIMEOUT_S
 from presence_server.store.keys import Keys
-from presence_server.store.link import OUT_OF_REACH, OutOfReach
+from presence_server.store.link import OutOfReach
 
 _CHANNELS_AT_ONCE: Final = 500
 

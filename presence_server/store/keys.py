@@ -1,28 +1,47 @@
-"""Names of keys: one hash tag per team, one for each user's signed-out sessions, one for the index of due teams."""
+"""Names of keys and channels: one hash tag per team, one for each user's signed-out sessions, one for the index."""
 
 from __future__ import annotations
 
 
 class Keys:
-    """Builds every key and channel name from the prefix; ids hold no braces, so tags cannot be forged."""
+    """Builds every key and channel name from the prefix; ids hold no braces, so tags cannot be forged.
 
-    def __init__(self, prefix: str) -> None:
+    Args:
+        prefix: the first part of every name.
+        database: the number of the database. Channels carry it, since they belong to the server and not to a database:
+            two databases of one Redis hear nothing of each other.
+    """
+
+    def __init__(self, prefix: str, database: int) -> None:
         self._prefix = prefix
-        self.due = f"{prefix}:{{due}}"
-        self.control = f"{prefix}:control"
         self._skip = len(prefix) + 2
+        self.feed_suffix = f":feed:{database}"
+        self.due = f"{prefix}:{{due}}"
+        self.control = f"{prefix}:control:{database}"
 
     def team(self, team: str) -> str:
         """The base of all keys of a team: `<prefix>:{<team>}`."""
         return f"{self._prefix}:{{{team}}}"
 
+    def mark(self, team: str) -> str:
+        """The key of where a team stands and who is there."""
+        return f"{self._prefix}:{{{team}}}:mark"
+
+    def active(self, team: str) -> str:
+        """The key of the last inputs of those who are visible."""
+        return f"{self._prefix}:{{{team}}}:active"
+
+    def ends(self, team: str) -> str:
+        """The key of all other deadlines."""
+        return f"{self._prefix}:{{{team}}}:ends"
+
     def feed(self, team: str) -> str:
         """The channel on which a team's changes are published."""
-        return f"{self._prefix}:{{{team}}}:feed"
+        return f"{self._prefix}:{{{team}}}{self.feed_suffix}"
 
     def team_of_feed(self, channel: str) -> str:
         """The team whose feed a channel is."""
-        return channel[self._skip : -len("}:feed")]
+        return channel[self._skip : -len(self.feed_suffix) - 1]
 
     def signed_out(self, user: str, session: str) -> str:
         """The key that stands while a session is signed out for good."""

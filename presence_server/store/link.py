@@ -1,17 +1,17 @@
-"""Commands to Redis in pipelines, and whether Redis is within reach."""
+"""Commands to Redis in pipelines, over a few connections, and whether Redis is within reach."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import Connection, ConnectionPool
 
-from presence_server.store import scripts
-from presence_server.store.scripts import Script
+from presence_server.store.connect import OUT_OF_REACH, TIMEOUT_S
+from presence_server.store.scripts import Script, Scripts
 
 Command: TypeAlias = tuple[Any, ...]
 
@@ -24,21 +24,14 @@ _NOT_NOW: Final = (
     exceptions.MasterDownError,
     exceptions.OutOfMemoryError,
 )
-# The same, where redis-py has no class for it: too few replicas, a disk that cannot be written, a script that hangs.
-_NOT_NOW_CODES: Final = ("NOREPLICAS", "MISCONF", "BUSY")
-
-# What is raised, rather than found among the replies, has to do with the connection itself: no server, no answer, no
-# access, no such database, or something that is no Redis at all.
-OUT_OF_REACH: Final = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.InvalidResponse,
-    exceptions.ResponseError,
-    OSError,
-)
+# The same, where redis-py has no class for it: too few replicas, a disk that cannot be written, a script that hangs. An
+# older Redis wraps the refusal of a command within a script, so it is looked for anywhere in the text.
+_NOT_NOW_CODES: Final = ("NOREPLICAS", "MISCONF", "BUSY", "READONLY", "OOM", "LOADING", "MASTERDOWN")
 
 # Pipelines under way at once: each has a connection of its own.
 _AT_ONCE: Final = 8
+# After a further connection could not be had, the ones there are shared for so long.
+_SHORT_S: Final = 1.0
 
 
 class OutOfReach(Exception):
@@ -52,14 +45,27 @@ class Refused(Exception):
 class Link:
     """Runs commands, a pipeline at a time.
 
+    One more connection that cannot be had (a limit of descriptors, or of Redis's clients) is no outage: those there are
+    go on, and are shared.
+
+    Args:
+        pool: makes connections.
+        scripts: those that commands may name.
+        clock: a monotonic clock, seconds.
+
     Attributes:
         calls: how many commands were sent.
         failures: how many pipelines failed.
     """
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+    def __init__(self, pool: ConnectionPool, scripts: Scripts, clock: Callable[[], float]) -> None:
+        self._pool = pool
+        self._scripts = scripts
+        self._clock = clock
+        self._free: list[Connection] = []
+        self._open = 0
+        self._short_until_s = 0.0
+        self._changed = asyncio.Condition()
         self.calls = 0
         self.failures = 0
 
@@ -81,7 +87,7 @@ class Link:
         replies = await self._pipeline(commands)
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
-            await self._pipeline([("SCRIPT", "LOAD", script.source) for script in scripts.ALL])
+            await self._pipeline([("SCRIPT", "LOAD", script.source) for script in self._scripts.all()])
             again = await self._pipeline([commands[i] for i in missing])
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
@@ -93,31 +99,84 @@ class Link:
                 replies[i] = Refused(str(reply))
         return replies
 
-    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        self.calls += len(commands)
-        try:
-            async with self._slots, self._client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
-                return list(await pipeline.execute(raise_on_error=False))
-        except OUT_OF_REACH as exc:
-            self.failures += 1
-            raise OutOfReach(str(exc) or type(exc).__name__) from exc
-
     async def reset(self) -> None:
         """Let the next pipelines make new connections: a failover may have left a server that only refuses."""
-        with contextlib.suppress(*OUT_OF_REACH):
-            await self._client.connection_pool.disconnect(inuse_connections=False)
+        free, self._free = self._free, []
+        for connection in free:
+            await self._give_up(connection)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
+        await self.reset()
+
+    # --- connections ------------------------------------------------------------------------------------------------
+
+    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        self.calls += len(commands)
+        try:
+            connection = await self._acquire()
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    replies = await _exchange(connection, commands)
+            except BaseException:
+                await self._give_up(connection)
+                raise
+        except OUT_OF_REACH as exc:
+            self.failures += 1
+            raise OutOfReach(str(exc) or type(exc).__name__) from exc
+        self._free.append(connection)
+        async with self._changed:
+            self._changed.notify()
+        return replies
+
+    async def _acquire(self) -> Connection:
+        while True:
+            if self._free:
+                return self._free.pop()
+            if self._open < _AT_ONCE and (self._open == 0 or self._clock() >= self._short_until_s):
+                try:
+                    return await self._connect()
+                except OUT_OF_REACH:
+                    if self._open == 0:
+                        raise
+                    self._short_until_s = self._clock() + _SHORT_S
+            async with self._changed:
+                if not self._free and self._open:
+                    await self._changed.wait()
+
+    async def _connect(self) -> Connection:
+        connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        self._open += 1
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await self._give_up(connection)
+            raise
+        return connection
+
+    async def _give_up(self, connection: Connection) -> None:
+        self._open -= 1
         with contextlib.suppress(*OUT_OF_REACH):
-            await self._client.aclose()
+            await connection.disconnect(nowait=True)
+        async with self._changed:
+            self._changed.notify_all()
+
+
+async def _exchange(connection: Connection, commands: Sequence[Command]) -> list[Any]:
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    replies: list[Any] = []
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response())
+        except exceptions.ResponseError as exc:
+            replies.append(exc)
+    return replies
 
 
 def _is_not_now(reply: Any) -> bool:
     return isinstance(reply, _NOT_NOW) or (
-        isinstance(reply, exceptions.ResponseError) and str(reply).partition(" ")[0] in _NOT_NOW_CODES
+        isinstance(reply, exceptions.ResponseError) and any(code in str(reply).split() for code in _NOT_NOW_CODES)
     )
 
 

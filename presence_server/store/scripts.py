@@ -1,4 +1,4 @@
-"""The Lua scripts, each with the part all of a team's scripts share in front."""
+"""The Lua scripts: loaded from beside their operations, with what is constant bound in front."""
 
 from __future__ import annotations
 
@@ -6,6 +6,41 @@ import hashlib
 from functools import cache
 from importlib import resources
 from typing import Final
+
+from presence_server.settings import Settings
+
+# How long an offline user stays among a team's changes, so that views that were away can be continued with a delta.
+RETAIN_MS: Final = 3_600_000
+# A sweeper that dies leaves its teams to others after so long.
+CLAIM_MS: Final = 1_000
+# Everybody claims twice a second; an interval of this length without any is one in which nobody could.
+GAP_MS: Final = 2_000
+
+REDIS_TIME: Final = "redis.call('TIME')"
+
+# Each script's name, and what stands in front of it.
+_TEAM: Final = ("team",)
+_WRITE: Final = ("team", "write")
+_INDEX: Final = ("index",)
+_PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "hold": _WRITE,
+    "choose": _WRITE,
+    "sign_out": _WRITE,
+    "configure": _WRITE,
+    "drop": _WRITE,
+    "part": _TEAM,
+    "touch": _TEAM,
+    "sweep": _TEAM,
+    "realign": _TEAM,
+    "restore": _TEAM,
+    "new_epoch": _TEAM,
+    "changes": _TEAM,
+    "details": _TEAM,
+    "claim": _INDEX,
+    "enlist": _INDEX,
+    "doubt": _INDEX,
+    "swept": _INDEX,
+}
 
 
 class Script:
@@ -21,41 +56,40 @@ class Script:
 
 @cache
 def _source(name: str) -> str:
-    return (resources.files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    return (resources.files("presence_server.store") / "operations" / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _of_team(name: str) -> Script:
-    return Script(name, _source("_team") + "\n" + _source(name))
+class Scripts:
+    """All scripts, by name: `scripts["hold"]`.
 
+    Args:
+        settings: whose defaults are bound.
+        feed_suffix: what makes a team's base its channel.
+        time: the Lua expression of Redis's clock, as `TIME` gives it; tests have a clock of their own.
+    """
 
-JOIN: Final = _of_team("join")
-RENEW: Final = _of_team("renew")
-LEAVE: Final = _of_team("leave")
-CHOOSE: Final = _of_team("choose")
-SIGN_OUT: Final = _of_team("sign_out")
-CONFIGURE: Final = _of_team("configure")
-SETTLE: Final = _of_team("settle")
-SWEEP: Final = _of_team("sweep")
-CHANGES: Final = _of_team("changes")
-DETAIL: Final = _of_team("detail")
-RESTORE: Final = _of_team("restore")
-NEW_EPOCH: Final = _of_team("new_epoch")
-CLAIM: Final = Script("claim", _source("claim"))
-RESCHEDULE: Final = Script("reschedule", _source("reschedule"))
+    def __init__(self, settings: Settings, feed_suffix: str, *, time: str = REDIS_TIME) -> None:
+        constants = {
+            "LEASE_MS": settings.lease_ttl_ms,
+            "GRACE_MS": settings.disconnect_grace_ms,
+            "REMEMBER_MS": settings.remember_ms,
+            "IDLE_MS": settings.idle_timeout_ms,
+            "RETAIN_MS": RETAIN_MS,
+            "CLAIM_MS": CLAIM_MS,
+            "GAP_MS": GAP_MS,
+            "KEEP_MS": settings.remember_ms + settings.lease_ttl_ms,
+            "PUBLISH": "'PUBLISH'",
+            "FEED": f"'{feed_suffix}'",
+        }
+        bound = "".join(f"local {name} = {value}\n" for name, value in constants.items())
+        self._scripts = {
+            name: Script(name, bound + "\n".join(map(_source, (*parts, name))).replace(REDIS_TIME, time))
+            for name, parts in _PARTS.items()
+        }
 
-ALL: Final = (
-    JOIN,
-    RENEW,
-    LEAVE,
-    CHOOSE,
-    SIGN_OUT,
-    CONFIGURE,
-    SETTLE,
-    SWEEP,
-    CHANGES,
-    DETAIL,
-    RESTORE,
-    NEW_EPOCH,
-    CLAIM,
-    RESCHEDULE,
-)
+    def __getitem__(self, name: str) -> Script:
+        return self._scripts[name]
+
+    def all(self) -> list[Script]:
+        """Every script."""
+        return list(self._scripts.values())

@@ -1,26 +1,60 @@
-"""What operations on the store bring back."""
+"""What operations on the store are given, and what they bring back."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from presence_server.core.roster import Change, Mark
+import orjson
+
+from presence_server.core.roster import NO_MARK, Change, Mark
+
+NO_FENCES: Mapping[str, Fence] = {}
+
+
+class Fence(NamedTuple):
+    """What a team remembers of a worker.
+
+    Attributes:
+        last: its last number there.
+        left_ms: since when nobody of it is there, by Redis's clock; 0 while somebody is.
+    """
+
+    last: int
+    left_ms: int
+
+
+class Standing(NamedTuple):
+    """Where a team stands, by one plain read.
+
+    Attributes:
+        mark: epoch, version and tip; `NO_MARK` when Redis has no such team.
+        floor: the highest version whose change may have been forgotten.
+        fences: the workers that are there, or were a short while ago.
+    """
+
+    mark: Mark
+    floor: int
+    fences: Mapping[str, Fence]
 
 
 class Reply(NamedTuple):
-    """What every operation on a team brings back.
+    """What every operation that writes to a team brings back.
 
     Attributes:
         mark: where the team stands after it.
-        idle_timeout_ms: the team's idle timeout.
+        idle_timeout_ms, grace_ms: the team's settings.
         now_ms: Redis's clock.
-        body: the script's own results.
+        changed: how many changes it made.
+        results: the operation's own.
     """
 
     mark: Mark
     idle_timeout_ms: int
+    grace_ms: int
     now_ms: int
-    body: dict[str, Any]
+    changed: int
+    results: list[bytes | int]
 
 
 class Page(NamedTuple):
@@ -28,60 +62,96 @@ class Page(NamedTuple):
 
     Attributes:
         changes: each user's newest change.
-        mark: where the team stood when the page was read; an empty epoch when Redis knows no such team.
-        floor: the highest version whose change may have been forgotten.
-        idle_timeout_ms: the team's idle timeout.
+        standing: where the team stood when the page was read.
+        idle_timeout_ms, grace_ms: the team's settings.
         more: whether there is another page, from the last change's version on.
+        held: the user and session of each hold that the worker asked for has on the users of the page.
     """
 
     changes: list[Change]
-    mark: Mark
-    floor: int
+    standing: Standing
     idle_timeout_ms: int
+    grace_ms: int
     more: bool
+    held: frozenset[tuple[str, str]]
+
+
+class Burial(NamedTuple):
+    """An order to take a worker's holds in a team away.
+
+    Attributes:
+        worker: whose.
+        upto: those of writes up to this number; -1 for all.
+        end_ms: when its lease ended, by Redis's clock: nothing is taken away before that.
+    """
+
+    worker: str
+    upto: int
+    end_ms: int
+
+
+class Due(NamedTuple):
+    """A team to look at: its burials, and the stamp by which they are struck off the list once they are done."""
+
+    team: str
+    stamp: int
+    burials: tuple[Burial, ...]
 
 
 class Claim(NamedTuple):
-    """What a worker learns when it asks which teams are due.
+    """What a worker learns from its beat.
 
     Attributes:
-        teams: teams to sweep, this worker's for now.
-        claimed_until: the score that the claim left in the index, as Redis writes it.
+        alive: whether the index knows it; if not, it has to go on under another name.
         now_ms: Redis's clock.
-        gap: the last interval in which nobody swept, from and until.
         born: a random word that changes when Redis has lost its data.
         born_ms: since when that word stands.
         restoring: how many workers are writing their rosters back.
+        recorded: the worker's last number in the index.
+        claimed_until: the score that the claim left in the index.
+        more: whether there is more to claim at once.
+        set_back: whether Redis's clock was set back within a lease.
+        gaps: intervals in which nobody swept, of the last two leases, from and until.
+        workers: who is alive.
+        due: teams to look at, this worker's for now.
     """
 
-    teams: tuple[str, ...]
-    claimed_until: int
+    alive: bool
     now_ms: int
-    gap: tuple[int, int]
     born: str
     born_ms: int
     restoring: int
+    recorded: int
+    claimed_until: int
+    more: bool
+    set_back: bool
+    gaps: tuple[tuple[int, int], ...]
+    workers: frozenset[str]
+    due: tuple[Due, ...]
 
 
 class Swept(NamedTuple):
     """What a sweep of one team did.
 
     Attributes:
+        early: whether a burial has to wait for the end of the worker's lease.
+        more: whether there is more to do.
         changed: how many users changed.
         lag_ms: how late the latest of them was.
-        seen: how many users were due.
-        more: whether others are due still.
-        deadline_ms: the team's earliest deadline now, by Redis's clock; None when nobody has one.
-        now_ms: Redis's clock.
+        next_ms: the team's next deadline by Redis's clock; 0 for none.
     """
 
+    early: bool
+    more: bool
     changed: int
     lag_ms: int
-    seen: int
-    more: bool
-    deadline_ms: int | None
-    now_ms: int
+    next_ms: int
 
 
-class Lost(Exception):
-    """The team is empty in Redis although this worker has a roster of it."""
+def standing_of(raw: bytes | None) -> Standing:
+    """Read the value of a team's mark key."""
+    if not raw:
+        return Standing(NO_MARK, 0, NO_FENCES)
+    epoch, version, tip, floor, _idle_ms, _grace_ms, _settings_at, _look, *fences = orjson.loads(raw)
+    found = {fences[i]: Fence(fences[i + 1], int(fences[i + 2])) for i in range(0, len(fences), 3)}
+    return Standing(Mark(epoch, int(version), tip), int(floor), found)

@@ -18,6 +18,8 @@ from starlette.routing import BaseRoute, Route
 from presence_server import errors
 from presence_server.core.ids import PATTERN, is_id
 from presence_server.core.status import STATUSES, Presence, UserDetail, check_selectable, json_type
+from presence_server.live.access import TeamSettings as Settings
+from presence_server.store.operations import configure
 from presence_server.web import bodies, openapi, problems
 from presence_server.web.auth import Claims, TokenVerifier
 from presence_server.web.rates import Rates
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 MAX_USERS: Final = 1000
 MAX_BODY_BYTES: Final = 64 * 1024
 MIN_IDLE_TIMEOUT_S: Final = 1
-MAX_IDLE_TIMEOUT_S: Final = 24 * 3600
+MAX_SETTING_S: Final = 24 * 3600
 
 
 class _Endpoint(HTTPEndpoint):
@@ -68,17 +70,17 @@ class UserPresence(_Endpoint):
             raise errors.BadMessage("Expected a member 'status' of 'online' or 'busy', got none")
         status = check_selectable(body["status"])
         access = _worker(request).access
-        await access.choose(team, user, status, by_admin=claims.user != user)
+        await access.choose(team, user, status, by=claims.user)
         return bodies.answer((await access.read_user(team, user))._asdict())
 
     async def delete(self, request: Request) -> Response:
         claims, team, user = await _himself_or_admin(request)
-        await _worker(request).access.sign_out_user(team, user, by_admin=claims.user != user)
+        await _worker(request).access.sign_out_user(team, user, by=claims.user)
         return Response(status_code=204, headers=bodies.NO_STORE)
 
 
 class TeamSettings(_Endpoint):
-    """A team's idle timeout."""
+    """A team's own settings, or the defaults where it has none."""
 
     async def get(self, request: Request) -> Response:
         _claims, team = await _member(request)
@@ -88,9 +90,10 @@ class TeamSettings(_Endpoint):
         claims, team = await _member(request)
         if not claims.admin:
             raise errors.NotAllowed("Expected a token with the scope presence:admin, got one without")
-        idle_timeout_ms = _idle_timeout_ms(await bodies.read_object(request, MAX_BODY_BYTES))
-        await _worker(request).access.write_settings(team, idle_timeout_ms)
-        return bodies.answer(_settings(idle_timeout_ms))
+        wanted = _wanted_settings(await bodies.read_object(request, MAX_BODY_BYTES))
+        access = _worker(request).access
+        settings = await (access.write_settings(team, **wanted) if wanted else access.read_settings(team))
+        return bodies.answer(_settings(settings))
 
 
 async def healthz(request: Request) -> Response:
@@ -227,14 +230,24 @@ def _asked_users(query: QueryParams) -> list[str] | None:
     return list(dict.fromkeys(users))
 
 
-def _idle_timeout_ms(body: dict[str, Any]) -> int:
-    if "idle_timeout" not in body:
-        raise errors.BadMessage("Expected a member 'idle_timeout' in seconds, got none")
-    value = body["idle_timeout"]
-    expected = f"Expected 'idle_timeout' to be a number of seconds from {MIN_IDLE_TIMEOUT_S} to {MAX_IDLE_TIMEOUT_S}"
+def _wanted_settings(body: dict[str, Any]) -> dict[str, int]:
+    """What is named is set, null to the default; what is not stays as it is."""
+    wanted: dict[str, int] = {}
+    if "idle_timeout" in body:
+        wanted["idle_timeout_ms"] = _setting_ms(body, "idle_timeout", MIN_IDLE_TIMEOUT_S, configure.DEFAULT_IDLE)
+    if "disconnect_grace" in body:
+        wanted["grace_ms"] = _setting_ms(body, "disconnect_grace", 0, configure.DEFAULT_GRACE)
+    return wanted
+
+
+def _setting_ms(body: dict[str, Any], name: str, least_s: int, default: int) -> int:
+    value = body[name]
+    if value is None:
+        return default
+    expected = f"Expected '{name}' to be a number of seconds from {least_s} to {MAX_SETTING_S}, or null"
     if type(value) is not int and type(value) is not float:
         raise errors.BadSetting(f"{expected}, got {json_type(value)}")
-    if not MIN_IDLE_TIMEOUT_S <= value <= MAX_IDLE_TIMEOUT_S:
+    if not least_s <= value <= MAX_SETTING_S:
         raise errors.BadSetting(f"{expected}, got {value}")
     return round(value * 1000)
 
@@ -250,6 +263,10 @@ def _public(detail: UserDetail) -> dict[str, str | int | None]:
     return {"user": detail.user, "status": detail.status, "since": detail.since, "reason": detail.reason}
 
 
-def _settings(idle_timeout_ms: int) -> dict[str, int | float]:
-    whole_s, rest_ms = divmod(idle_timeout_ms, 1000)
-    return {"idle_timeout": idle_timeout_ms / 1000 if rest_ms else whole_s}
+def _settings(settings: Settings) -> dict[str, int | float]:
+    return {"idle_timeout": _seconds(settings.idle_timeout_ms), "disconnect_grace": _seconds(settings.grace_ms)}
+
+
+def _seconds(ms: int) -> int | float:
+    whole_s, rest_ms = divmod(ms, 1000)
+    return ms / 1000 if rest_ms else whole_s

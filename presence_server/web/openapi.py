@@ -126,7 +126,7 @@ _PATHS: Final = {
         "put": {
             "operationId": "writeSettings",
             "summary": "Change a team's settings, as an administrator; holds for connected users at once",
-            "requestBody": _body(_reference("schemas", "Settings")),
+            "requestBody": _body(_reference("schemas", "WantedSettings")),
             "responses": {"200": _TIMEOUT} | _WRITE,
         },
     },
@@ -184,10 +184,24 @@ _SCHEMAS: Final = {
                 "minimum": 1,
                 "maximum": 86400,
                 "description": "Seconds without input after which a user is offline",
-            }
+            },
+            "disconnect_grace": {
+                "type": "number",
+                "minimum": 0,
+                "maximum": 86400,
+                "description": "Seconds for which a lost connection is forgiven",
+            },
         },
         closed=False,
     ),
+    # What is not named stays as it is, null goes back to the default.
+    "WantedSettings": {
+        "type": "object",
+        "properties": {
+            "idle_timeout": {"type": ["number", "null"], "minimum": 1, "maximum": 86400},
+            "disconnect_grace": {"type": ["number", "null"], "minimum": 0, "maximum": 86400},
+        },
+    },
     "Problem": _object(
         {
             "type": {"type": "string"},

@@ -196,7 +196,7 @@ async def test_the_timeout_from_a_second_to_a_day(site: Site, seconds: int) -> N
     assert (await site.api("maria").settings())["idle_timeout"] == seconds
 
 
-@pytest.mark.parametrize("seconds", [0, 0.5, -1, 86_401, 10**30, "300", None, True, [300], {"s": 1}])
+@pytest.mark.parametrize("seconds", [0, 0.5, -1, 86_401, 10**30, "300", True, [300], {"s": 1}])
 async def test_the_timeout_out_of_range(site: Site, seconds: object) -> None:
     """Below a second, beyond a day, or no number: refused, and nothing changes."""
     response = await site.admin().request("PUT", "/v1/teams/{team}/settings", json={"idle_timeout": seconds})

@@ -111,6 +111,7 @@ async def test_rule_3_the_choice_survives_signing_out(site: Site) -> None:
     maria = await site.connect("maria")
     juan = await site.connect("juan")
     await juan.choose("busy")
+    await maria.sees("juan", "busy", reason="chosen")
     await juan.logout()
     await maria.sees("juan", "offline", reason="signed_out")
     again = await site.connect("juan", on=1)

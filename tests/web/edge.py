@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute
 
 from presence_server import errors
 from presence_server.core.status import OFFLINE, Presence, TeamView, UserDetail
+from presence_server.live.access import TeamSettings
 from presence_server.live.counters import Counters
 from presence_server.settings import Settings
 from presence_server.web import api, metrics, origins, problems
@@ -49,6 +50,7 @@ class MemoryWorker:
         self.reachable = True
         self.users: dict[str, UserDetail] = {each.user: each for each in (MARIA, JUAN, ANA)}
         self.idle_timeout_ms = settings.idle_timeout_ms
+        self.grace_ms = settings.disconnect_grace_ms
         self.forced: list[str] = []
 
     async def read_team(self, team: str, users: Sequence[str] | None) -> TeamView:
@@ -64,27 +66,33 @@ class MemoryWorker:
         self._check()
         return self.users.get(user) or UserDetail(user, OFFLINE)
 
-    async def choose(self, team: str, user: str, status: str, *, by_admin: bool) -> None:
+    async def choose(self, team: str, user: str, status: str, *, by: str) -> None:
         self._check()
+        by_admin = by != user
         before = self.users.get(user) or UserDetail(user, OFFLINE)
         shown = before.status if before.status == OFFLINE else status
         self.users[user] = before._replace(status=shown, chosen=status, reason="forced" if by_admin else "chosen")
         self.forced += [user] if by_admin else []
 
-    async def sign_out_user(self, team: str, user: str, *, by_admin: bool) -> None:
+    async def sign_out_user(self, team: str, user: str, *, by: str) -> None:
         self._check()
+        by_admin = by != user
         reason = "forced" if by_admin else "signed_out"
         if user in self.users:
             self.users[user] = self.users[user]._replace(status=OFFLINE, reason=reason, connections=0)
         self.forced += [user] if by_admin else []
 
-    async def read_settings(self, team: str) -> int:
+    async def read_settings(self, team: str) -> TeamSettings:
         self._check()
-        return self.idle_timeout_ms
+        return TeamSettings(self.idle_timeout_ms, self.grace_ms)
 
-    async def write_settings(self, team: str, idle_timeout_ms: int) -> None:
+    async def write_settings(self, team: str, **wanted: int) -> TeamSettings:
         self._check()
-        self.idle_timeout_ms = idle_timeout_ms
+        self.idle_timeout_ms = wanted.get("idle_timeout_ms", self.idle_timeout_ms) or self.settings.idle_timeout_ms
+        self.grace_ms = wanted.get("grace_ms", self.grace_ms)
+        if self.grace_ms < 0:
+            self.grace_ms = self.settings.disconnect_grace_ms
+        return TeamSettings(self.idle_timeout_ms, self.grace_ms)
 
     def connection_count(self) -> int:
         return 3

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import inspect
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from presence_server.core.connection import State
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
 from presence_server.live.counters import Counters
+from presence_server.live.members import Members
 from presence_server.live.pulse import Pulse
 from presence_server.settings import Settings
 from presence_server.web import server
@@ -72,16 +74,34 @@ class Presence(Connections):
     def __init__(self) -> None:
         self.made: list[Connection] = []
         self.events: list[tuple[str, object]] = []
+        self.worker = SimpleNamespace(counters=Counters(), connections=self, draining=False, settings=Settings())
+        self.pulse = Pulse(20.0, 20.0, self.end)
         # Whatever needs Redis is not there: nobody gets in.
-        self.worker = SimpleNamespace(
-            id="test", counters=Counters(), teams={}, connections=self, draining=False, settings=Settings()
+        nothing = cast(Any, None)
+        self.members = Members(nothing, self.pulse, self.worker.counters, 20, time.monotonic)
+        super().__init__(
+            store=nothing,
+            members=self.members,
+            teams=nothing,
+            inputs=nothing,
+            opening=nothing,
+            access=nothing,
+            pulse=self.pulse,
+            counters=self.worker.counters,
+            spawn=nothing,
+            clock=time.monotonic,
         )
-        self.worker.pulse = Pulse(20.0, 20.0, self.end)
-        super().__init__(cast(Any, self.worker))
 
-    @property
-    def pulse(self) -> Pulse:
-        return cast(Pulse, self.worker.pulse)
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def end(self, connection: Connection, code: int, reason: str) -> None:
+        self.members.end(connection, code, reason)
+
+    def beat_by(self, pulse: Pulse) -> None:
+        """Have another pulse from now on."""
+        self.pulse = self._pulse = pulse
+        vars(self.members)["_watch"] = pulse
 
     @property
     def texts(self) -> list[bytes]:

@@ -270,11 +270,11 @@ async def test_signing_out(edge: Edge, token: str, reason: str) -> None:
 
 
 async def test_settings(edge: Edge) -> None:
-    assert (await edge.call("GET", SETTINGS, ME)).json() == {"idle_timeout": 600}
+    assert (await edge.call("GET", SETTINGS, ME)).json() == {"idle_timeout": 600, "disconnect_grace": 20}
     answer = await edge.call("PUT", SETTINGS, ADMIN, json={"idle_timeout": 300})
-    assert (answer.status_code, answer.text) == (200, '{"idle_timeout":300}')
+    assert (answer.status_code, answer.text) == (200, '{"idle_timeout":300,"disconnect_grace":20}')
     assert edge.worker.idle_timeout_ms == 300_000
-    assert (await edge.call("GET", SETTINGS, ME)).json() == {"idle_timeout": 300}
+    assert (await edge.call("GET", SETTINGS, ME)).json() == {"idle_timeout": 300, "disconnect_grace": 20}
 
 
 @pytest.mark.parametrize(
@@ -283,18 +283,16 @@ async def test_settings(edge: Edge) -> None:
 )
 async def test_idle_timeouts(edge: Edge, given_s: float, kept_ms: int, shown: str) -> None:
     answer = await edge.call("PUT", SETTINGS, ADMIN, json={"idle_timeout": given_s})
-    assert answer.text == f'{{"idle_timeout":{shown}}}'
+    assert answer.text == f'{{"idle_timeout":{shown},"disconnect_grace":20}}'
     assert edge.worker.idle_timeout_ms == kept_ms
 
 
-@pytest.mark.parametrize(
-    "value", ["0.999", "0", "-5", "86400.001", "1e300", "true", "false", "null", '"300"', "[]", "{}"]
-)
+@pytest.mark.parametrize("value", ["0.999", "0", "-5", "86400.001", "1e300", "true", "false", '"300"', "[]", "{}"])
 async def test_what_is_no_idle_timeout(edge: Edge, value: str) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await edge.call("PUT", SETTINGS, ADMIN, content=f'{{"idle_timeout":{value}}}', headers=headers)
     detail = problem(answer, 422, "bad_setting")["detail"]
-    assert detail.startswith("Expected 'idle_timeout' to be a number of seconds from 1 to 86400, got ")
+    assert detail.startswith("Expected 'idle_timeout' to be a number of seconds from 1 to 86400, or null, got ")
     assert edge.worker.idle_timeout_ms == 600_000
 
 
@@ -305,9 +303,24 @@ async def test_numbers_that_json_does_not_have(edge: Edge, value: str) -> None:
     problem(answer, 400, "bad_message")
 
 
-async def test_a_timeout_must_be_given(edge: Edge) -> None:
-    answer = await edge.call("PUT", SETTINGS, ADMIN, json={"timeout": 300})
-    assert "Expected a member 'idle_timeout'" in problem(answer, 400, "bad_message")["detail"]
+async def test_what_is_not_named_stays_and_null_is_the_default(edge: Edge) -> None:
+    async def put(**wanted: object) -> object:
+        return (await edge.call("PUT", SETTINGS, ADMIN, json=wanted)).json()
+
+    assert await put(idle_timeout=300, disconnect_grace=0) == {"idle_timeout": 300, "disconnect_grace": 0}
+    assert await put(timeout=1) == {"idle_timeout": 300, "disconnect_grace": 0}
+    assert await put(disconnect_grace=3600.5) == {"idle_timeout": 300, "disconnect_grace": 3600.5}
+    assert await put(idle_timeout=None) == {"idle_timeout": 600, "disconnect_grace": 3600.5}
+    assert await put(disconnect_grace=None) == {"idle_timeout": 600, "disconnect_grace": 20}
+
+
+@pytest.mark.parametrize("value", ["-0.001", "86400.001", "true", '"20"', "[]"])
+async def test_what_is_no_grace(edge: Edge, value: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await edge.call("PUT", SETTINGS, ADMIN, content=f'{{"disconnect_grace":{value}}}', headers=headers)
+    detail = problem(answer, 422, "bad_setting")["detail"]
+    assert detail.startswith("Expected 'disconnect_grace' to be a number of seconds from 0 to 86400, or null, got ")
+    assert edge.worker.grace_ms == 20_000
 
 
 # --- who may ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from tests.web.peer import MESSAGE, Peer, close, frame, on_both_loops, serving, 
 async def test_a_half_open_connection_is_cut_by_the_ping() -> None:
     """No FIN ever comes: only the missing pong tells. Who answers stays."""
     async with serving() as server:
-        pulse = server.presence.worker.pulse = Pulse(0.1, 0.5, server.presence.end)
+        pulse = Pulse(0.1, 0.5, server.presence.end)
+        server.presence.beat_by(pulse)
         (lively, other), (silent, _) = await server.connected(), await server.connected()
         for connection in server.presence.made:
             connection.opened(())

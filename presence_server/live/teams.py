@@ -1,0 +1,163 @@
+"""The teams that this worker follows: opened when somebody needs one, and left a while after nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from presence_server.core.roster import NO_MARK, Mark
+from presence_server.core.status import OFFLINE
+from presence_server.live.team import Surroundings, Team
+from presence_server.store.feed import Feed
+from presence_server.store.link import OutOfReach
+from presence_server.store.types import Reply
+
+# How long a team that nobody here is in any more is kept: reloads and reconnects come back to it.
+LINGER_S: Final = 10.0
+PART_AT_ONCE: Final = 100
+
+logger: Final = logging.getLogger(__name__)
+
+
+class Teams:
+    """The registry of teams.
+
+    Args:
+        feed: where they are followed.
+        spawn: starts a task.
+        clock: a monotonic clock, seconds.
+    """
+
+    def __init__(
+        self, feed: Feed, spawn: Callable[[Coroutine[Any, Any, None]], object], clock: Callable[[], float]
+    ) -> None:
+        self._feed = feed
+        self._spawn = spawn
+        self._clock = clock
+        self._around: Surroundings
+        self._teams: dict[str, Team] = {}
+        self._empty_since: dict[str, float] = {}
+        self._live = asyncio.Event()
+
+    def settle_in(self, around: Surroundings) -> None:
+        """What all teams share is there now; it knows teams by this registry, and so comes after it."""
+        self._around = around
+
+    def __iter__(self) -> Any:
+        return iter(list(self._teams.values()))
+
+    def get(self, name: str) -> Team | None:
+        """A team, if it is here."""
+        return self._teams.get(name)
+
+    def followed(self) -> list[Team]:
+        """The teams whose channel has been subscribed to."""
+        return [team for team in self._teams.values() if team.followed]
+
+    # --- what is known of them --------------------------------------------------------------------------------------
+
+    def known(self, name: str) -> Mark:
+        """The mark of a team's roster; `NO_MARK` for none."""
+        team = self._teams.get(name)
+        return NO_MARK if team is None else team.mark
+
+    def status_of(self, name: str, user: str) -> str:
+        """What a user is shown as."""
+        team = self._teams.get(name)
+        return OFFLINE if team is None else team.status_of(user)
+
+    def idle_timeout_s(self, name: str) -> float:
+        """A team's idle timeout."""
+        team = self._teams.get(name)
+        timeout_ms = 0 if team is None else team.replica.idle_timeout_ms
+        return (timeout_ms or self._around.settings.idle_timeout_ms) / 1000
+
+    # --- what comes back from Redis ---------------------------------------------------------------------------------
+
+    def observe(self, name: str, reply: Reply, known: Mark) -> None:
+        """A reply has come, to a call that was sent when `known` was known."""
+        team = self._teams.get(name)
+        if team is not None:
+            team.replica.observe(reply.mark, known)
+
+    def hear(self, name: str, raw: bytes) -> None:
+        """A message of a team's channel has come."""
+        team = self._teams.get(name)
+        if team is not None:
+            team.replica.hear(raw)
+
+    def set_live(self, live: bool) -> None:
+        """Whether Redis is within reach and everything up to date."""
+        if live:
+            self._live.set()
+        else:
+            self._live.clear()
+
+    async def write_back(self, name: str) -> None:
+        """Redis has lost a team: write its roster back.
+
+        Raises:
+            OutOfReach: Redis is.
+            Refused: Redis would not do it.
+        """
+        team = self._teams.get(name)
+        if team is not None:
+            await team.replica.restore()
+            team.replica.resync()
+
+    # --- coming and going -------------------------------------------------------------------------------------------
+
+    def use(self, name: str) -> Team:
+        """The team, opened if need be; the caller takes one off `pending` when done."""
+        team = self._teams.get(name)
+        if team is None:
+            team = self._teams[name] = Team(name, self._around, self._around.store.down)
+            self._spawn(self._open(team))
+        team.pending += 1
+        return team
+
+    async def _open(self, team: Team) -> None:
+        while self._teams.get(team.name) is team:
+            await self._live.wait()
+            try:
+                await self._feed.subscribe(team.name)
+                # From here on a recovery reads it too.
+                team.followed = True
+                await team.replica.read_patiently()
+                return
+            except OutOfReach as exc:
+                self._around.store.down(str(exc))
+                await asyncio.sleep(0)
+
+    async def close_empty(self) -> None:
+        """Leave the teams that nobody has needed for a while.
+
+        Raises:
+            OutOfReach: Redis is.
+        """
+        now_s = self._clock()
+        lanes = self._around.store.teams()
+        for name in [*self._empty_since]:
+            if (team := self._teams.get(name)) is not None and not team.empty:
+                del self._empty_since[name]
+        empty = {team.name for team in self._teams.values() if team.empty}
+        due = [
+            name
+            for name in empty | (lanes - self._teams.keys())
+            if now_s - self._empty_since.setdefault(name, now_s) >= LINGER_S
+        ]
+        for at in range(0, len(due), PART_AT_ONCE):
+            await self._leave(due[at : at + PART_AT_ONCE])
+
+    async def _leave(self, names: list[str]) -> None:
+        for name in await self._around.store.leave(names):
+            team = self._teams.get(name)
+            if team is None:
+                self._empty_since.pop(name, None)
+            elif team.empty:
+                del self._teams[name]
+                self._empty_since.pop(name, None)
+                team.close()
+                await self._feed.unsubscribe(name)

@@ -1,0 +1,145 @@
+-- Bury whom the index says, then look at the users whose deadline has come, by the rule (rule 10).
+-- ARGV     random word, how many at most, "1" to bound instants in the future (Redis's clock was set back),
+--          number of burials, for each: worker, up to which number (-1: all), end of its lease,
+--          then for each interval in which nobody swept: from, until
+-- returns  1 if a burial came too early, 1 if there is more to do, how long the latest that changed was due in ms, the
+--          team's next deadline (0: none)
+if not epoch then
+  return { 'ok', now, '', 0, '', idle_ms, grace_ms, 0, 0, 0, 0, 0, 0 }
+end
+word = ARGV[1]
+local limit = tonumber(ARGV[2])
+local burials, gaps = tonumber(ARGV[4]), {}
+for i = 5 + 3 * burials, #ARGV, 2 do
+  gaps[#gaps + 1] = { tonumber(ARGV[i]), tonumber(ARGV[i + 1]) }
+end
+local early, lag, left = 0, 0, limit
+
+-- The grace of a dead worker's connections counts from its last renewal, and ends no sooner than its lease (rule 6).
+-- What was forgiven before has an end of its own.
+local function bury(worker, upto, till)
+  if now < till then
+    early = 1
+    return
+  end
+  local key = base .. ':held:' .. worker
+  local users = redis.call('ZRANGE', key, '-inf', upto < 0 and '+inf' or text(upto), 'BYSCORE', 'LIMIT', 0, left)
+  left = left - #users
+  for _, id in ipairs(users) do
+    local user = load(id)
+    drop_holds(user, function(hold)
+      return hold.worker == worker and (upto < 0 or hold.number <= upto)
+    end)
+    enter_held(user, worker)
+    if till - LEASE_MS + grace_ms > now then
+      forgive(user, till - LEASE_MS + grace_ms)
+    end
+    settle(user, nil, false, gaps)
+  end
+  if left > 0 then
+    -- Should it be alive after all, it finds out by its number.
+    fences[worker] = nil
+  end
+end
+
+for i = 5, 4 + 3 * burials, 3 do
+  if left > 0 then
+    bury(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
+  end
+end
+
+if ARGV[3] == '1' then
+  local function bound(key, most)
+    for _, id in ipairs(redis.call('ZRANGE', key, '(' .. text(most), '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
+      local user = load(id)
+      user.active, user.grace = math.min(user.active, now), math.min(user.grace, now + math.max(grace_ms, LEASE_MS))
+      user.since = math.min(user.since, now)
+      if user.status ~= 'offline' then
+        redis.call('ZADD', active_key, 'LT', text(now), id)
+      end
+      schedule(user)
+      save(user)
+    end
+  end
+  bound(active_key, now)
+  bound(ends_key, now + math.max(grace_ms, LEASE_MS) + RETAIN_MS)
+  settings_at = math.min(settings_at, now)
+end
+
+-- Of those whose instant plus `shift` has come, the ones that no gap puts off; and when the next one's comes.
+local next_at = 0
+local function next_is(instant)
+  if next_at == 0 or instant < next_at then
+    next_at = instant
+  end
+end
+
+local function due(key, shift, by)
+  local found, from = {}, '-inf'
+  local function take(till)
+    if left > #found then
+      local part = redis.call('ZRANGE', key, from, till, 'BYSCORE', 'LIMIT', 0, left - #found, 'WITHSCORES')
+      for i = 1, #part, 2 do
+        found[#found + 1] = { part[i], tonumber(part[i + 1]) + shift }
+      end
+    end
+  end
+  for i, gap in ipairs(gaps) do
+    local rest = { unpack(gaps, i + 1) }
+    local resolved = put_off(gap[2] + by, rest, by)
+    if resolved > now and gap[1] < now then
+      take('(' .. text(gap[1] - shift + 1))
+      from = '(' .. text(gap[2] - shift)
+      if redis.call('ZCOUNT', key, '(' .. text(gap[1] - shift), text(gap[2] - shift)) > 0 then
+        next_is(resolved)
+      end
+    end
+  end
+  take(text(now - shift))
+  left = left - #found
+  return found
+end
+
+local idle = due(active_key, idle_ms, math.floor(LEASE_MS / 3))
+local ended = due(ends_key, 0, LEASE_MS)
+for _, list in ipairs({ idle, ended }) do
+  for _, entry in ipairs(list) do
+    local user, before = load(entry[1]), version
+    if not user.seen then
+      -- His record's TTL has taken it.
+      redis.call('ZREM', active_key, user.id)
+      redis.call('ZREM', ends_key, user.id)
+    elseif user.status == 'offline' and #user.holds == 0 and ends_at(user) > 0 and ends_at(user) <= now then
+      redis.call('ZREM', changes_key, user.id)
+      floor = math.max(floor, user.version)
+      user.version, user.grace = 0, 0
+      schedule(user)
+      save(user)
+    else
+      settle(user, nil, false, gaps)
+      if version > before then
+        lag = math.max(lag, now - entry[2])
+      elseif user.status == 'offline' then
+        redis.call('ZREM', active_key, user.id)
+      end
+    end
+  end
+end
+
+local function next_in(key, shift)
+  local first = redis.call('ZRANGE', key, '(' .. text(now - shift), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  if first[2] then
+    next_is(tonumber(first[2]) + shift)
+  end
+end
+next_in(active_key, idle_ms)
+next_in(ends_key, 0)
+
+for worker, fence in pairs(fences) do
+  if fence.left > 0 and fence.left <= now - LEASE_MS then
+    fences[worker] = nil
+  end
+end
+look = next_at
+deadline = 0
+return finish({ early, left <= 0 and 1 or 0, lag, next_at })
