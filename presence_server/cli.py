@@ -6,6 +6,7 @@ Exit status: 0, all went well; 1, it did not; 2, the arguments or settings are w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import secrets
@@ -94,24 +95,47 @@ def _load(options: argparse.Namespace, *, key_required: bool = False) -> Setting
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return _run(_load(options, key_required=True), demo=False)
+    return _run(options, _load(options, key_required=True), demo=False)
 
 
 def _demo(options: argparse.Namespace) -> int:
     settings = _load(options)
     if settings.jwt_secret is None:
         settings = replace(settings, jwt_secret=secrets.token_urlsafe(32))
-    return _run(settings, demo=True)
+    return _run(options, settings, demo=True)
 
 
-def _run(settings: Settings, *, demo: bool) -> int:
+def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
     # The commands that only look something up need not load a web server.
-    from presence_server.web import logs, server
+    from presence_server.store.embedded import EmbeddedValkey
+    from presence_server.web import logs, ports
 
     logs.configure(settings.log_level, settings.log_format)
     for sentence in advice(os.environ, settings):
         _logger.warning(sentence)
-    return server.run(settings, demo=demo)
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(listener) for listener in ports.listen(settings.host, settings.port)]
+        if settings.redis_url is None:
+            valkey = stack.enter_context(EmbeddedValkey(settings.data_dir))
+            settings = replace(settings, redis_url=valkey.url)
+        # Each loads only what it needs: a supervisor is small.
+        if settings.workers == 1:
+            from presence_server.web import server
+
+            status = server.run(settings, sockets, demo=demo)
+        else:
+            from presence_server.web import supervisor
+
+            status = supervisor.run(settings, _environment(options, settings), sockets, demo=demo)
+    _logger.info("Ended")
+    return status
+
+
+def _environment(options: argparse.Namespace, settings: Settings) -> dict[str, str]:
+    """What processes are started with that are to have the same settings: flags, and what was found for them."""
+    given = {variable.name: getattr(options, variable.field, None) for variable in VARIABLES}
+    found = {"PRESENCE_REDIS_URL": settings.redis_url, "PRESENCE_JWT_SECRET": settings.jwt_secret}
+    return os.environ | {name: text for name, text in (given | found).items() if text is not None}
 
 
 def _token(options: argparse.Namespace) -> int:

@@ -48,6 +48,14 @@ def count(value: str) -> int:
     return number
 
 
+def workers(value: str) -> int:
+    """A number of processes: one for each core of a very large machine, at most."""
+    number = _integer(value)
+    if number is None or not 1 <= number <= 256:
+        raise ValueError(f"Expected a whole number from 1 to 256, got {value!r}")
+    return number
+
+
 def seconds(*, zero: bool = False) -> Callable[[str], float]:
     """A parser of durations in seconds, fractions allowed; 0 only if `zero`."""
     expected = "0 or a number of seconds" if zero else "a number of seconds above 0"

@@ -200,6 +200,14 @@ class Settings:
     key_prefix: str = _variable(
         "KEY_PREFIX", "presence", "`presence`", parsing.key_prefix, "First part of every Redis key", flag="--key-prefix"
     )
+    workers: int = _variable(
+        "WORKERS",
+        1,
+        "`1`",
+        parsing.workers,
+        "Processes that `serve` starts and watches on one port",
+        flag="--workers",
+    )
     log_level: str = _variable(
         "LOG_LEVEL",
         "info",

@@ -73,3 +73,10 @@ def test_the_image_copies_files_that_exist_and_are_not_ignored() -> None:
     for name in (*copied.split(), "presence_server"):
         assert Path(ROOT, name).exists(), name
         assert f"!{name}" in let_pass
+
+
+def test_systemd_restarts_a_server_that_was_asked_to_reload() -> None:
+    unit = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "presence-server.service").read_text(), re.MULTILINE))
+    assert unit["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    # A server of one process takes it for SIGTERM, and ends with status 0.
+    assert unit["Restart"] == "always"

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, object] = {
     "max_connections_per_user": 20,
     "drain_timeout_s": 15.0,
     "key_prefix": "presence",
+    "workers": 1,
     "log_level": "info",
     "log_format": "text",
 }
@@ -80,6 +81,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("MAX_CONNECTIONS_PER_USER", "3", "max_connections_per_user", 3),
         ("DRAIN_TIMEOUT", "0", "drain_timeout_s", 0.0),
         ("KEY_PREFIX", "app:presence", "key_prefix", "app:presence"),
+        ("WORKERS", "4", "workers", 4),
         ("LOG_LEVEL", "DEBUG", "log_level", "debug"),
         ("LOG_FORMAT", "json", "log_format", "json"),
     ],

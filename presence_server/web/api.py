@@ -97,20 +97,23 @@ class TeamSettings(_Endpoint):
 
 
 async def healthz(request: Request) -> Response:
-    """Tell that the process lives."""
+    """Tell that the process lives, or that a part of it has failed and it is about to end."""
+    if _worker(request).failed.is_set():
+        return _unavailable("failed", "Expected every part to work, got one that has failed: use another worker")
     return bodies.answer({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
     """Tell whether this worker can serve: a load balancer asks before it sends anybody here."""
     worker = _worker(request)
-    if worker.ready and not worker.draining:
-        return bodies.answer({"status": "ready"})
-    reason, detail = (
-        ("draining", "Expected a worker that stays, got one that drains: use another")
-        if worker.draining
-        else ("redis", "Expected Redis to answer, got nothing yet")
-    )
+    if worker.draining:
+        return _unavailable("draining", "Expected a worker that stays, got one that drains: use another")
+    if not worker.ready:
+        return _unavailable("redis", "Expected Redis to answer, got nothing yet")
+    return bodies.answer({"status": "ready"})
+
+
+def _unavailable(reason: str, detail: str) -> Response:
     return problems.problem(
         503,
         errors.Unavailable.code,

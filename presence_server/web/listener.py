@@ -17,6 +17,8 @@ from typing import Final
 AT_ONCE: Final = 16
 # Out of file descriptors: how long to wait for some to be closed.
 _EXHAUSTED_S: Final = 0.5
+# How long another process has to take what it should.
+_PATIENCE_S: Final = 0.003
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -27,11 +29,18 @@ class Listener:
     Args:
         listener: bound and listening.
         make_protocol: makes the protocol of a connection.
+        in_turn: whether this process should accept now, rather than another that listens on the same socket.
     """
 
-    def __init__(self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        in_turn: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
+        self._in_turn = in_turn
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
@@ -49,7 +58,18 @@ class Listener:
         await asyncio.gather(*self._tasks)
 
     def _listen(self) -> None:
-        self._loop.add_reader(self._listener, self._accept)
+        self._loop.add_reader(self._listener, self._readable)
+
+    def _readable(self) -> None:
+        if self._in_turn():
+            self._accept()
+        else:
+            self._loop.remove_reader(self._listener)
+            self._again = self._loop.call_later(_PATIENCE_S, self._accept_late)
+
+    def _accept_late(self) -> None:
+        self._listen()
+        self._accept()
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):

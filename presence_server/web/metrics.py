@@ -1,4 +1,9 @@
-"""What an operator sees: this worker's counters in Prometheus's text format, and never a name of a team or user."""
+"""What an operator sees: counters in Prometheus's text format, and never a name of a team or user.
+
+A process knows its own. Where a supervisor runs several on one port, whichever is asked answers with the sum of all.
+(prometheus-client's way of doing that, values in files that every process maps, knows neither collectors like these nor
+the figures of a process, and keeps the files of all that have ever run.)
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from presence_server.web.totals import RESTARTS, Family
+
 if TYPE_CHECKING:
     from presence_server.live.counters import Counters, Histogram
     from presence_server.live.worker import Worker
@@ -23,9 +30,8 @@ if TYPE_CHECKING:
 
 async def metrics(request: Request) -> Response:
     """Answer a scrape, in the format that its `Accept` prefers."""
-    families = list(families_of(request.app.state.worker))
-    # The counters are read here, where nobody changes them; the process's figures are files, as many as there are
-    # sockets, and would hold up everybody.
+    state = request.app.state
+    families = await (state.add_up() if hasattr(state, "add_up") else collect(state.worker))
     body, media_type = await asyncio.to_thread(_encode, families, request.headers.get("accept", ""))
     return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})
 
@@ -33,9 +39,45 @@ async def metrics(request: Request) -> Response:
 route: Final = Route("/metrics", metrics)
 
 
+async def collect(worker: Worker) -> list[Metric]:
+    """Return the figures of this process alone, as of now."""
+    families = list(families_of(worker))
+    # The counters are read here, where nobody changes them; the process's figures are files, as many as there are
+    # sockets, and would hold up everybody.
+    return families + await asyncio.to_thread(_of_process)
+
+
+def to_plain(families: Iterable[Metric]) -> list[Family]:
+    """Return metrics as what `web.totals` adds up."""
+    return [
+        (
+            each.name,
+            each.type,
+            each.documentation,
+            [(sample.name, sample.labels, sample.value) for sample in each.samples],
+        )
+        for each in families
+    ]
+
+
+def from_plain(families: Iterable[Family]) -> list[Metric]:
+    """Return what was added up as metrics."""
+    found = []
+    for name, kind, text, samples in families:
+        metric = Metric(name, text, kind)
+        for sample in samples:
+            metric.add_sample(*sample)
+        found.append(metric)
+    return found
+
+
 def families_of(worker: Worker) -> Iterator[Metric]:
     """Return the worker's metrics as of now."""
     counters = worker.counters
+    yield GaugeMetricFamily("presence_workers", "Processes that these figures are of.", 1)
+    yield CounterMetricFamily(
+        RESTARTS, "Processes that ended by themselves and were started again by the supervisor.", 0
+    )
     yield from _gauges(worker)
     yield from _totals(counters)
     yield _labelled(
@@ -65,7 +107,7 @@ def families_of(worker: Worker) -> Iterator[Metric]:
 def _gauges(worker: Worker) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "presence_ready",
-        "1 when this worker can serve, 0 while Redis is out of reach or it drains.",
+        "Workers that can serve: not while Redis is out of reach of them, nor while they drain.",
         int(worker.ready and not worker.draining),
     )
     yield GaugeMetricFamily(
@@ -107,6 +149,14 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
     return HistogramMetricFamily(name, text, buckets, histogram.total)
 
 
+def _of_process() -> list[Metric]:
+    found = list(ProcessCollector(registry=None).collect())
+    found += PlatformCollector(registry=None).collect()
+    # By itself it goes to the registry that it is given, and takes none for an answer.
+    found += GCCollector(registry=CollectorRegistry()).collect()
+    return found
+
+
 class _Read(Collector):
     """Families that were read already."""
 
@@ -121,8 +171,5 @@ def _encode(families: Iterable[Metric], accept: str) -> tuple[bytes, str]:
     # A registry for each scrape: it holds nothing, and so there is nothing global to share or to unregister.
     registry = CollectorRegistry()
     registry.register(_Read(families))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
     encoder, media_type = choose_encoder(accept)
     return encoder(registry), media_type

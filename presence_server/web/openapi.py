@@ -133,9 +133,9 @@ _PATHS: Final = {
     "/healthz": {
         "get": {
             "operationId": "live",
-            "summary": "Whether the process lives",
+            "summary": "Whether the process lives, and no part of it has failed",
             "security": [],
-            "responses": {"200": _answer("It does", _object({"status": {"const": "ok"}}))},
+            "responses": {"200": _answer("It does", _object({"status": {"const": "ok"}}))} | _problems(503),
         },
     },
     "/readyz": {

@@ -1,4 +1,4 @@
-"""One server process from start to end: sockets, signals, the drain, and the embedded Valkey around it all.
+"""One server process: signals, the drain, and what it asks of its interpreter and system.
 
 The first SIGTERM drains: the listener stays open (so that a balancer's checks see `/readyz` fail rather than a refused
 connection) while connections are closed one after another. uvicorn by itself would close all at once, and first.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
@@ -17,25 +16,26 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from types import FrameType
 from typing import Any, Final, cast
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
 
-from presence_server.errors import StartupError
 from presence_server.settings import Settings
-from presence_server.store.embedded import EmbeddedValkey
+from presence_server.web import ports
 from presence_server.web.app import create_app
 from presence_server.web.front import FrontProtocol
 from presence_server.web.listener import Listener
 from presence_server.web.protocol import PresenceProtocol
+from presence_server.web.share import Share
 
-_BACKLOG: Final = 4096
 _LARGEST_FRAME_BYTES: Final = 65_536
 # What answering the last requests may take, and a drain longer than it was given.
 _OVERTIME_S: Final = 5
+# How long whoever was let in just now has to ask, and whoever asks on an old connection to hear that it ends.
+_LINGER_S: Final = 0.3
 
 _logger = logging.getLogger(__name__)
 
@@ -43,14 +43,19 @@ _logger = logging.getLogger(__name__)
 class DrainingServer(uvicorn.Server):
     """A uvicorn server that drains before it closes anything.
 
-    The first SIGTERM drains for `drain_timeout_s`, the first SIGINT (Ctrl-C) for no time; either way the process then
-    ends with status 0. Any second signal ends it at once.
+    The first SIGTERM or SIGHUP drains for `drain_timeout_s`, the first SIGINT (Ctrl-C) for no time; either way the
+    process then ends with status 0. Any second signal ends it at once.
 
     Args:
         config: of uvicorn.
         drain: closes the connections, spread over the seconds it is given.
         drain_timeout_s: how long a drain takes, seconds.
         on_listening: called once the server takes connections.
+        failed: returns when a part of the application has failed beyond repair: then the server drains, too.
+        share: of the connections on a port that other processes listen on as well.
+
+    Attributes:
+        status: what the process is to end with: 70 (`EX_SOFTWARE` of sysexits.h) after a failure.
     """
 
     def __init__(
@@ -60,18 +65,27 @@ class DrainingServer(uvicorn.Server):
         drain: Callable[[float], Awaitable[None]],
         drain_timeout_s: float,
         on_listening: Callable[[], None],
+        failed: Callable[[], Awaitable[object]] | None = None,
+        share: Share | None = None,
     ) -> None:
         super().__init__(config)
+        self.status = 0
         self._drain_connections = drain
         self._drain_timeout_s = drain_timeout_s
         self._on_listening = on_listening
+        self._failed = failed
+        self._share = share
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._signalled = False
         self._exiting = asyncio.Event()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        # A terminal that is closed; or a reload, asked of a process that nobody would replace. Not under nohup.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self.handle_exit)
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -80,6 +94,7 @@ class DrainingServer(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
+        await self.await_turn()
         settle_garbage_collector()
 
         def make_protocol() -> asyncio.Protocol:
@@ -89,9 +104,14 @@ class DrainingServer(uvicorn.Server):
                 app_state=self.lifespan.state,
             )
 
-        self.servers = cast("Any", [Listener(listener, make_protocol) for listener in sockets])
+        self.servers = cast("Any", [Listener(listener, make_protocol, self._in_turn) for listener in sockets])
         self.started = True
+        if self._failed is not None:
+            self._watching = asyncio.create_task(self._watch(self._failed))
         self._on_listening()
+
+    async def await_turn(self) -> None:
+        """Wait until it is time to take connections; by itself, a process does so at once."""
 
     async def main_loop(self) -> None:
         """Wait for the end, and set the clock of the `Date` header once a second.
@@ -99,9 +119,14 @@ class DrainingServer(uvicorn.Server):
         uvicorn looks ten times a second; waking up is most of what an idle server costs.
         """
         while not await self.on_tick(0):
+            self._in_turn()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._exiting.wait()
+
+    def _in_turn(self) -> bool:
+        """Whether it is this process's turn to accept, rather than another's that has fewer connections."""
+        return self._share is None or self._share.in_turn(len(self.server_state.connections))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal. It is not kept for uvicorn, which would raise it again at the end and so fail."""
@@ -111,16 +136,35 @@ class DrainingServer(uvicorn.Server):
         self._signalled = True
         assert self._loop is not None
         # A signal may come in the middle of anything.
-        self._loop.call_soon_threadsafe(self._begin_drain, 0.0 if sig == signal.SIGINT else self._drain_timeout_s)
+        self._loop.call_soon_threadsafe(self.begin_drain, 0.0 if sig == signal.SIGINT else self._drain_timeout_s)
 
-    def _begin_drain(self, timeout_s: float) -> None:
-        if self.started:
-            self._draining = asyncio.ensure_future(self._drain(timeout_s))
-        else:
+    def begin_drain(self, timeout_s: float, *, alone: bool = False) -> None:
+        """Drain and end, if that has not begun; a server that has not started just ends.
+
+        Args:
+            timeout_s: over how long connections are closed.
+            alone: no other process will take connections on the port: this one goes on answering meanwhile.
+        """
+        if not self.started:
             self.should_exit = True
+        elif self._draining is None:
+            leave = None if alone else self._share
+            self._draining = asyncio.ensure_future(self._drain(timeout_s, leave))
 
-    async def _drain(self, timeout_s: float) -> None:
+    async def _leave_port(self, share: Share) -> None:
+        """Leave new connections to the other processes, and answer the last request on each old one."""
+        share.leave()
+        for listener in self.servers:
+            listener.close()
+        self._share = None
+        self.config.encoded_headers.append((b"connection", b"close"))
+        await self.on_tick(0)
+        await asyncio.sleep(_LINGER_S)
+
+    async def _drain(self, timeout_s: float, leave: Share | None) -> None:
         _logger.info("Draining for %g s", timeout_s)
+        if leave is not None:
+            await self._leave_port(leave)
         try:
             async with asyncio.timeout(timeout_s + _OVERTIME_S):
                 await self._drain_connections(timeout_s)
@@ -129,40 +173,39 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
         self._exiting.set()
 
+    async def _watch(self, failed: Callable[[], Awaitable[object]]) -> None:
+        await failed()
+        _logger.critical("A part of this process has failed beyond repair: it drains, and ends with status 70")
+        self.status = os.EX_SOFTWARE
+        self.begin_drain(self._drain_timeout_s)
 
-def run(settings: Settings, *, demo: bool) -> int:
-    """Serve until a signal ends it; returns the exit status.
+
+def run(settings: Settings, sockets: list[socket.socket], *, demo: bool) -> int:
+    """Serve until a signal or a failure ends it; returns the exit status.
 
     Args:
-        settings: without a `redis_url`, a Valkey of its own is started and stopped.
+        settings: with `redis_url` set.
+        sockets: bound and listening.
         demo: whether to serve the demo page.
-
-    Raises:
-        StartupError: the port is taken, or the embedded Valkey does not start.
     """
     raise_file_limit()
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(listener) for listener in listen(settings.host, settings.port)]
-        if settings.redis_url is None:
-            valkey = stack.enter_context(EmbeddedValkey(settings.data_dir))
-            settings = replace(settings, redis_url=valkey.url)
-        app = create_app(settings, demo=demo)
-        url = listening_url(sockets[0])
+    app = create_app(settings, demo=demo)
+    server = DrainingServer(
+        configuration(app, settings),
+        **life_of(app, settings),
+        on_listening=lambda: ports.announce(sockets, demo=demo),
+    )
+    server.run(sockets)
+    return server.status
 
-        def on_listening() -> None:
-            _logger.info("Listening on %s", url)
-            if demo:
-                print(f"\n  The demo is ready: open {url}/ in two windows.  Ctrl-C ends it.\n", flush=True)
 
-        server = DrainingServer(
-            configuration(app, settings),
-            drain=lambda timeout_s: app.state.worker.drain(timeout_s),
-            drain_timeout_s=settings.drain_timeout_s,
-            on_listening=on_listening,
-        )
-        server.run(sockets)
-    _logger.info("Ended")
-    return 0
+def life_of(app: Starlette, settings: Settings) -> dict[str, Any]:
+    """How a `DrainingServer` drains `app`, and learns that it has failed."""
+    return {
+        "drain": lambda timeout_s: app.state.worker.drain(timeout_s),
+        "drain_timeout_s": settings.drain_timeout_s,
+        "failed": lambda: app.state.worker.failed.wait(),
+    }
 
 
 def configuration(app: Callable[..., Any], settings: Settings) -> uvicorn.Config:
@@ -183,59 +226,9 @@ def configuration(app: Callable[..., Any], settings: Settings) -> uvicorn.Config
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        backlog=_BACKLOG,
+        backlog=ports.BACKLOG,
         timeout_graceful_shutdown=_OVERTIME_S,
     )
-
-
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of `host`, on the same port even if that is 0; nothing is accepted yet.
-
-    Raises:
-        StartupError: the port is taken, or the host is not this machine.
-    """
-    listeners: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(found):
-            shared_port = listeners[0].getsockname()[1] if listeners else port
-            try:
-                listeners.append(_listen_on(family, (address[0], shared_port, *address[2:])))
-            except OSError as error:
-                # "localhost" is ::1, too, even where there is no IPv6.
-                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-                missing = error
-        if missing is not None and not listeners:
-            raise missing
-    except OSError as error:
-        for listener in listeners:
-            listener.close()
-        raise StartupError(_explain(error, host, port)) from error
-    return listeners
-
-
-def _listen_on(family: int, address: tuple[Any, ...]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # Or "::" would take the port of "0.0.0.0" too.
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def listening_url(listener: socket.socket) -> str:
-    """The address to open in a browser on this machine."""
-    host, port = listener.getsockname()[:2]
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def settle_garbage_collector() -> None:
@@ -257,14 +250,3 @@ def raise_file_limit() -> None:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
             return
-
-
-def _explain(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"Expected port {port} of {host} to be free, but another program listens there. "
-            "Set PRESENCE_PORT to another one (0 takes any that is free)"
-        )
-    if error.errno == errno.EACCES:
-        return f"Expected to be allowed to listen on port {port}, got: {error}. Set PRESENCE_PORT to 1024 or above"
-    return f"Expected to listen on {host}, got: {error}. Set PRESENCE_HOST to an address of this machine"

@@ -63,7 +63,7 @@ __all__ = [
 PROGRAM = """
 import os
 from presence_server import settings
-from presence_server.web import logs, server
+from presence_server.web import logs, ports, server
 from presence_server.web.app import create_app
 
 chosen = settings.load(os.environ, {})
@@ -76,7 +76,7 @@ server.DrainingServer(
     drain=lambda timeout_s: app.state.worker.drain(timeout_s),
     drain_timeout_s=chosen.drain_timeout_s,
     on_listening=lambda: None,
-).run(server.listen(chosen.host, chosen.port))
+).run(ports.listen(chosen.host, chosen.port))
 """
 
 

@@ -47,6 +47,7 @@ class MemoryWorker:
         self.access = self
         self.ready = True
         self.draining = False
+        self.failed = asyncio.Event()
         self.reachable = True
         self.users: dict[str, UserDetail] = {each.user: each for each in (MARIA, JUAN, ANA)}
         self.idle_timeout_ms = settings.idle_timeout_ms

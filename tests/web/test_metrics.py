@@ -16,6 +16,8 @@ from tests.support import tokens
 from tests.web.edge import Edge, running
 
 NAMES = {
+    "presence_workers",
+    "presence_worker_restarts_total",
     "presence_ready",
     "presence_connections",
     "presence_users",

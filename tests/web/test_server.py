@@ -7,7 +7,6 @@ import http.client
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from presence_server.errors import StartupError
 from presence_server.web import server
 from tests.support.ports import free_port
 from tests.support.process import Process
@@ -25,7 +23,7 @@ from tests.support.worker import ROOT, environment, get_status
 PROGRAM = """
 import asyncio, sys
 import uvicorn
-from presence_server.web import logs, server
+from presence_server.web import logs, ports, server
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -56,7 +54,7 @@ PORT, KIND = int(sys.argv[1]), sys.argv[2]
 drained = asyncio.Event()
 server._OVERTIME_S = 0.1
 logs.configure("info", "text")
-listeners = server.listen("127.0.0.1", PORT)
+listeners = ports.listen("127.0.0.1", PORT)
 config = uvicorn.Config(app, loop="uvloop", lifespan="on", log_config=None)
 ready = lambda: print("listening", flush=True)
 server.DrainingServer(config, drain=drain, drain_timeout_s=0.25, on_listening=ready).run(listeners)
@@ -146,82 +144,6 @@ def test_a_request_sent_while_starting_is_answered(tmp_path: Path) -> None:
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"here"
         connection.close()
-
-
-def test_a_port_in_use_is_told() -> None:
-    (first,) = server.listen("127.0.0.1", 0)
-    with first, pytest.raises(StartupError, match="PRESENCE_PORT"):
-        server.listen("127.0.0.1", first.getsockname()[1])
-
-
-def test_a_host_of_another_machine_is_told() -> None:
-    with pytest.raises(StartupError, match="PRESENCE_HOST"):
-        server.listen("192.0.2.1", 0)
-    with pytest.raises(StartupError, match="PRESENCE_HOST"):
-        server.listen("no such host.invalid", 0)
-
-
-def test_a_port_for_administrators_is_told() -> None:
-    told = server._explain(PermissionError(13, "Permission denied"), "127.0.0.1", 80)
-    assert told == (
-        "Expected to be allowed to listen on port 80, got: [Errno 13] Permission denied. "
-        "Set PRESENCE_PORT to 1024 or above"
-    )
-
-
-def test_localhost_is_every_loopback_there_is() -> None:
-    listeners = server.listen("localhost", 0)
-    for listener in listeners:
-        with socket.create_connection(listener.getsockname()[:2]):
-            listener.close()
-    assert len({listener.family for listener in listeners}) == len(listeners) > 0
-
-
-def test_all_addresses_of_a_host_share_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [
-        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
-        # Of no machine, and named twice: what "localhost" can look like where there is no IPv6.
-        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0)),
-        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 0)),
-        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 0)),
-    ]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    listeners = server.listen("here", 0)
-    assert [listener.getsockname()[0] for listener in listeners] == ["127.0.0.1", "127.0.0.2"]
-    assert len({listener.getsockname()[1] for listener in listeners}) == 1
-    for listener in listeners:
-        listener.close()
-
-
-def test_a_host_of_which_one_address_is_taken_leaves_the_others_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    (taken,) = server.listen("127.0.0.2", 0)
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.1", "127.0.0.2")]
-    port = taken.getsockname()[1]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    with taken, pytest.raises(StartupError, match="PRESENCE_PORT"):
-        server.listen("here", port)
-    monkeypatch.undo()
-    (again,) = server.listen("127.0.0.1", port)
-    again.close()
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [("127.0.0.1", "http://127.0.0.1"), ("0.0.0.0", "http://127.0.0.1"), ("127.0.0.2", "http://127.0.0.2")],
-)
-def test_the_address_told_can_be_opened_here(host: str, url: str) -> None:
-    (listener,) = server.listen(host, 0)
-    with listener:
-        assert server.listening_url(listener) == f"{url}:{listener.getsockname()[1]}"
-
-
-def test_the_address_of_ipv6_has_its_brackets() -> None:
-    class Listener(socket.socket):
-        def getsockname(self) -> tuple[str, int, int, int]:
-            return ("::", 8000, 0, 0)
-
-    with Listener() as listener:
-        assert server.listening_url(listener) == "http://[::1]:8000"
 
 
 @pytest.mark.parametrize("refused", [(), (4096,)], ids=["as told", "an infinite limit that is none"])
