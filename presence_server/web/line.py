@@ -53,8 +53,8 @@ class Line:
         try:
             while text := await self._reader.readline():
                 yield orjson.loads(text)
-        except (ConnectionError, orjson.JSONDecodeError):
-            # Half a line was the last that a process could say.
+        except (ConnectionError, ValueError):
+            # Half a line was the last that a process could say; or it has gone mad, and is as good as gone.
             return
 
     async def close(self) -> None:

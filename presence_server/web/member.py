@@ -50,7 +50,7 @@ class Member(server.DrainingServer):
         super().__init__(
             server.configuration(app, settings),
             **server.life_of(app, settings),
-            on_listening=lambda: None,
+            on_listening=lambda: _logger.info("Taking connections"),
             share=share,
         )
         self._app = app
@@ -71,7 +71,7 @@ class Member(server.DrainingServer):
         """Wait until Redis is there, if others take connections meanwhile that could serve them sooner."""
         assert self._line is not None
         self._spawn(self._beat(self._line))
-        while self._place.others() and not (self._app.state.worker.ready or self.should_exit):  # noqa: ASYNC110
+        while self._place.served() and not (self._app.state.worker.ready or self.should_exit):  # noqa: ASYNC110
             await asyncio.sleep(_FIRST_BEATS_S)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

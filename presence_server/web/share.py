@@ -37,8 +37,8 @@ class Share:
         counts[self._place] = count
         return count <= min(counts)
 
-    def others(self) -> bool:
-        """Whether another process takes connections."""
+    def served(self) -> bool:
+        """Whether any process takes connections, this one included."""
         return min(self._counts) < _NOBODY
 
     def leave(self) -> None:

@@ -25,8 +25,9 @@ class Supervised(Worker):
 
     def start(self) -> None:
         """Start and wait until every process serves."""
-        self.spawn()
-        self.await_sync(lambda: self.log().count("statuses are fresh") >= self.processes and self.readyz() == 200)
+        super().start()
+        if self.processes > 1:
+            self.await_sync(lambda: self.log().count("Taking connections") >= self.processes)
 
     def members(self) -> list[int]:
         """The process ids of those that serve, in the order in which they were started."""

@@ -151,6 +151,19 @@ async def test_a_process_that_stands_still_holds_up_no_scrape_and_is_replaced(ru
     assert other in server.members()
 
 
+async def test_a_scrape_is_refused_rather_than_wrong_while_the_supervisor_stands_still(running: Running) -> None:
+    """One process's own counts would look like all of them having fallen; everything else goes on."""
+    site, server = await running(processes=2)
+    server.pause()
+    try:
+        await site.api(None).refused(503, "GET", "/metrics")
+        maria = await site.connect("maria")
+        await maria.choose("busy")
+    finally:
+        server.resume()
+    assert (await scrape(server))["presence_connections"] == 1
+
+
 async def test_a_process_that_is_killed_is_started_again(running: Running) -> None:
     """By itself, within a moment; those whose connections it had come back, and are shown as before."""
     site, server = await running(processes=2)

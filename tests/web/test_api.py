@@ -577,6 +577,13 @@ async def test_health(edge: Edge) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+async def test_health_of_a_worker_of_which_a_part_has_failed(edge: Edge) -> None:
+    edge.worker.failed.set()
+    answer = await edge.call("GET", "/healthz")
+    assert problem(answer, 503, "unavailable")["reasons"] == ["failed"]
+    assert int(answer.headers["retry-after"]) >= 1
+
+
 async def test_readiness(edge: Edge) -> None:
     answer = await edge.call("GET", "/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
