@@ -115,7 +115,7 @@ class Member(server.DrainingServer):
             self.begin_drain(message["drain"], alone=message["alone"])
         elif "report" in message:
             self._spawn(self._report(line))
-        elif (answer := self._sums.get(message["sum"])) is not None and not answer.done():
+        elif (answer := self._sums.get(message.get("sum", 0))) is not None and not answer.done():
             answer.set_result(metrics.from_plain(message["families"]))
 
     async def _report(self, line: Line) -> None:

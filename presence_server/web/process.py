@@ -161,7 +161,7 @@ class Process:
                 if self._reported is not None:
                     self._reported.set_result(None)
                     self._reported = None
-            else:
+            elif "sum" in message:
                 upward.on_sum(self, message["sum"])
         status = await self._child.wait()
         await self._line.close()

@@ -106,6 +106,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._rolling.set)
         tasks = [*map(self._keep, self._slots), self._roll(), self._look()]
         keepers = [asyncio.create_task(task) for task in tasks]
+        for keeper in keepers:
+            keeper.add_done_callback(self._keeper_ended)
         status, timeout_s = await self._over
         for keeper in keepers:
             keeper.cancel()
@@ -122,6 +124,11 @@ class Supervisor:
             os._exit(128 + number)
         self._signalled = True
         self._finish(0, 0.0 if number == signal.SIGINT else self._settings.drain_timeout_s)
+
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled() and (failure := keeper.exception()) is not None:
+            _logger.critical("A part of the supervisor has failed: all drain and end", exc_info=failure)
+            self._finish(os.EX_SOFTWARE, self._settings.drain_timeout_s)
 
     def _finish(self, status: int, timeout_s: float) -> None:
         if not self._over.done():

@@ -251,6 +251,24 @@ async def test_a_restart_asked_for_during_a_restart_comes_after_it(start: Start)
     await running.logged("All workers are restarted", times=2)
 
 
+async def test_a_supervisor_that_fails_itself_drains_all_and_ends_with_status_70(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start("good", workers=2)
+    await running.logged("Listening on")
+
+    async def fail(*_: object) -> Process:
+        raise ValueError("not foreseen")
+
+    processes = list(running.supervisor._processes)
+    monkeypatch.setattr(Process, "start", fail)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert await running.ends() == 70
+    assert [each.ended.result() for each in processes] == [0, 0]
+    assert running.found("A part of the supervisor has failed")
+    assert running.found("ValueError: not foreseen")
+
+
 def _reads(read: Callable[[], object]) -> Callable[[], Awaitable[object]]:
     async def ask() -> object:
         return read()
