@@ -94,6 +94,8 @@ class DrainingServer(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
+        if self._failed is not None:
+            self._watching = asyncio.create_task(self._watch(self._failed))
         await self.await_turn()
         settle_garbage_collector()
 
@@ -104,11 +106,12 @@ class DrainingServer(uvicorn.Server):
                 app_state=self.lifespan.state,
             )
 
-        self.servers = cast("Any", [Listener(listener, make_protocol, self._in_turn) for listener in sockets])
+        # Told to end before it began: nobody is let in any more.
+        wanted = [] if self.should_exit else sockets
+        self.servers = cast("Any", [Listener(listener, make_protocol, self._in_turn) for listener in wanted])
         self.started = True
-        if self._failed is not None:
-            self._watching = asyncio.create_task(self._watch(self._failed))
-        self._on_listening()
+        if wanted:
+            self._on_listening()
 
     async def await_turn(self) -> None:
         """Wait until it is time to take connections; by itself, a process does so at once."""

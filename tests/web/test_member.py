@@ -60,6 +60,16 @@ async def test_without_redis_it_leaves_the_port_to_others_and_says_so(member: tu
     assert await supervisor.hears("ready") is False
 
 
+async def test_one_that_fails_before_it_could_serve_ends_all_the_same(member: tuple[Member, Supervisor]) -> None:
+    found, supervisor = member
+    await supervisor.hears("listening")
+    found.config.app.state.worker.failed.set()  # type: ignore[union-attr]
+    # Its last word.
+    await supervisor.hears("report")
+    assert found.status == 70
+    assert found.servers == []
+
+
 async def test_it_reports_what_it_has_counted(member: tuple[Member, Supervisor]) -> None:
     _, supervisor = member
     supervisor.line.send({"report": True})
