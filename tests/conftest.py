@@ -12,13 +12,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import process
+from tests.support.budget import LONG, examples
 from tests.support.proxy import RedisProxy
 from tests.support.site import Site
 from tests.support.valkey import Valkey
 from tests.support.worker import FAST, Worker
 
 # How long an example takes says more about what else the machine does than about the code.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "patient", deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("patient")
 
 NewSite = Callable[..., Awaitable[Site]]
@@ -117,6 +120,13 @@ async def new_site(shared_valkey: Valkey, key_prefix: str, tmp_path: Path) -> As
         for site in sites:
             for worker in site.workers:
                 await asyncio.to_thread(worker.close)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not LONG:
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_runtest_setup() -> None:
