@@ -265,7 +265,8 @@ def test_examples_of_server_messages_are_what_is_sent() -> None:
         messages.explanation(8, "acme", status.UserDetail("maria", "online")),
         messages.error(errors.BadMessage("no"), 1),
         messages.error(errors.RateLimited("no", 80)),
-        messages.FEED_STALE,
+        messages.feed(live=False),
+        messages.feed(live=False, team="acme"),
     ]
     shown = list(examples("### 5.2 From the server"))
     assert [list(json.loads(event)) for event in sent] == [list(event) for event in shown]

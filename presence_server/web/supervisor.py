@@ -33,7 +33,7 @@ _LONGEST_PAUSE_S: Final = 30.0
 _READY_S: Final = 60.0
 _LOOK_S: Final = 1.0
 # A worker silent for its lease is dead to the others anyway; a short lease may be shorter than a busy moment.
-_LEAST_PATIENCE_S: Final = 5.0
+_LEAST_PATIENCE_S: Final = 10.0
 
 _logger = logging.getLogger(__name__)
 

@@ -150,5 +150,6 @@ def test_rate_limited_tells_when_to_try_again() -> None:
 
 
 def test_feed() -> None:
-    assert orjson.loads(messages.FEED_LIVE) == {"type": "feed", "live": True}
-    assert orjson.loads(messages.FEED_STALE) == {"type": "feed", "live": False}
+    assert orjson.loads(messages.feed(live=True)) == {"type": "feed", "live": True}
+    assert orjson.loads(messages.feed(live=False)) == {"type": "feed", "live": False}
+    assert orjson.loads(messages.feed(live=False, team="acme")) == {"type": "feed", "live": False, "team": "acme"}

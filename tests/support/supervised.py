@@ -25,9 +25,11 @@ class Supervised(Worker):
 
     def start(self) -> None:
         """Start and wait until every process serves."""
-        super().start()
+        self.spawn()
+        # Several interpreters that load at once take longer than one.
+        self.await_sync(lambda: self.readyz() == 200, within_s=60)
         if self.processes > 1:
-            self.await_sync(lambda: self.log().count("Taking connections") >= self.processes)
+            self.await_sync(lambda: self.log().count("Taking connections") >= self.processes, within_s=60)
 
     def members(self) -> list[int]:
         """The process ids of those that serve, in the order in which they were started."""

@@ -17,6 +17,7 @@ from presence_server.web import ports, process, supervisor
 from presence_server.web.process import Process
 from presence_server.web.supervisor import Supervisor
 from tests.support.polling import becomes
+from tests.support.timing import SOON_S
 
 # It speaks the supervisor's language (web/line.py), and is otherwise as bad as the file says.
 PROGRAM = """
@@ -78,18 +79,29 @@ class Running:
                 self.task.result()
             return min(times, len(self.found(text)))
 
-        await becomes(count, times)
+        await becomes(count, times, within_s=4 * SOON_S)
 
     def found(self, text: str) -> list[str]:
         return re.findall(text, self._log.text)
 
+    async def serve(self, count: int) -> None:
+        """Wait until there are so many processes, and all could serve."""
+
+        async def serving() -> list[bool]:
+            return [each.serving.is_set() for each in self.supervisor._processes]
+
+        await becomes(serving, [True] * count, within_s=4 * SOON_S)
+
     async def ends(self) -> int:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(6 * SOON_S):
             return await self.task
 
     async def close(self) -> None:
         if not self.task.done():
             os.kill(os.getpid(), signal.SIGTERM)
+            # Some of them would take their time.
+            for each in self.supervisor._processes:
+                each.kill()
             await self.ends()
         self._socket.close()
 
@@ -104,7 +116,6 @@ async def start(
     """Starts a supervisor of processes of a kind."""
     monkeypatch.setattr(supervisor, "COMMAND", (sys.executable, "-c", PROGRAM))
     monkeypatch.setattr(supervisor, "_SHORTEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(process, "_OVERTIME_S", 0.3)
     caplog.set_level("INFO")
     running: list[Running] = []
 
@@ -133,7 +144,7 @@ async def test_a_process_that_ends_again_and_again_is_started_after_longer_pause
     await running.logged("starting it again", times=5)
     assert running.found(r"again in (\S+) s")[:5] == ["0.01", "0.02", "0.04", "0.05", "0.05"]
     running.kind.write_text("good")
-    await becomes(_reads(lambda: len(running.supervisor._processes)), 1)
+    await running.serve(1)
 
 
 async def test_a_process_that_has_lived_for_long_is_started_again_at_once(
@@ -157,36 +168,36 @@ async def test_a_process_that_cannot_be_started_is_tried_again(start: Start, mon
         # The places of those that were not started were given back.
         await running.logged("could not be started", times=4)
     running.kind.write_text("good")
-    await becomes(_reads(lambda: [each.serving.is_set() for each in running.supervisor._processes]), [True])
+    await running.serve(1)
 
 
-@pytest.mark.parametrize("kind", ["silent", "mute"])
-async def test_a_process_that_says_nothing_is_killed(
-    kind: str, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """After its lease, or when it takes for ever to start."""
+async def test_a_process_that_takes_for_ever_to_start_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_LOOK_S", 0.05)
     running = await start("good")
-    await running.logged("Listening on")
-    monkeypatch.setattr(process, "_START_S", 1.0)
-    running.kind.write_text(kind)
-    caplog.clear()
+    await running.serve(1)
+    monkeypatch.setattr(process, "_START_S", 0.5)
+    running.kind.write_text("mute")
     (good,) = running.supervisor._processes
     good.kill()
-    await becomes(_reads(lambda: good.ended.done()), True)
-    await becomes(_reads(lambda: len(running.supervisor._processes)), 1)
-    if kind == "silent":
-        (bad,) = running.supervisor._processes
-        await becomes(_reads(lambda: bad.serving.is_set()), True)
-        # As if its lease had passed.
-        bad.look(1_000, 30)
     await running.logged(r"Worker 1 \(process \d+\) has been silent for \S+ s: killing it")
     await running.logged("was ended by SIGKILL", times=2)
 
 
-async def test_a_process_that_does_not_drain_is_killed(start: Start) -> None:
+async def test_a_process_that_falls_silent_is_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    running = await start("silent")
+    await running.serve(1)
+    (silent,) = running.supervisor._processes
+    silent.look(20, 30)
+    assert running.found("killing it") == []
+    silent.look(11, 30)
+    assert running.found(r"Worker 1 \(process \d+\) has been silent for 3\S+ s: killing it")
+    await running.logged("was ended by SIGKILL; starting it again")
+
+
+async def test_a_process_that_does_not_drain_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_OVERTIME_S", 0.2)
     running = await start("deaf", workers=2)
-    await becomes(_reads(lambda: [each.serving.is_set() for each in running.supervisor._processes]), [True, True])
+    await running.serve(2)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await running.ends() == 0
     assert len(running.found("has not ended in time: killing it")) == 2
@@ -210,7 +221,7 @@ async def test_a_restart_ends_where_a_new_process_cannot_serve(
     """Redis out of reach, or code that does not even load: the old ones stay, all of them."""
     monkeypatch.setattr(supervisor, "_READY_S", 1.0)
     running = await start("good", workers=2)
-    await becomes(_reads(lambda: [each.serving.is_set() for each in running.supervisor._processes]), [True, True])
+    await running.serve(2)
     before = set(running.supervisor._processes)
     running.kind.write_text(kind)
     os.kill(os.getpid(), signal.SIGHUP)
@@ -255,7 +266,7 @@ async def test_a_supervisor_that_fails_itself_drains_all_and_ends_with_status_70
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = await start("good", workers=2)
-    await running.logged("Listening on")
+    await running.serve(2)
 
     async def fail(*_: object) -> Process:
         raise ValueError("not foreseen")
@@ -267,10 +278,3 @@ async def test_a_supervisor_that_fails_itself_drains_all_and_ends_with_status_70
     assert [each.ended.result() for each in processes] == [0, 0]
     assert running.found("A part of the supervisor has failed")
     assert running.found("ValueError: not foreseen")
-
-
-def _reads(read: Callable[[], object]) -> Callable[[], Awaitable[object]]:
-    async def ask() -> object:
-        return read()
-
-    return ask
