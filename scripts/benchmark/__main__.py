@@ -1,6 +1,6 @@
-"""Measures, prints a table, writes results.json, a plot and the servers' logs, and compares with an earlier run.
+"""Measures, prints a table, writes results.json, a plot and the servers' logs.
 
-Exit status: 0, all went well; 1, something got worse or went wrong; 2, the arguments are wrong.
+Exit status: 0, all went well; 1, something went wrong or got worse; 2, the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ import argparse
 import json
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from benchmark import machine, plot
-from benchmark.cases import Run
-from benchmark.plan import DEFAULT, LARGE, QUICK, Plan
-from benchmark.results import compare
-from benchmark.valkey import Valkey
+from benchmark import machine
+from benchmark.cases import CASES, Case, Effort
+from benchmark.results import Results
+from benchmark.run import Run
 
-CASES: Final = ("team", "growth", "watch", "workers", "redis", "huge", "wide")
+_SOCKETS: Final = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,81 +28,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Ended by a signal, it must not leave its servers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    plan: Plan = options.plan
-    if machine.raise_file_limit() < 2 * max(plan.sockets, plan.huge_sockets):
+    if machine.raise_file_limit() < 2 * _SOCKETS * options.scale:
         print("bench: the limit of open files is low; sockets may fail to connect (see ulimit -n)", file=sys.stderr)
     options.out.mkdir(parents=True, exist_ok=True)
     for log in options.out.glob("*.log"):
         log.unlink()
-    run = _run(plan, options.cases, options.out)
-    table = run.results.table()
-    print(f"\n{table}")
-    _write(run, options.out, table)
-    failures = run.results.failures()
-    for failure in failures:
-        print(f"bench: {failure}", file=sys.stderr)
-    if options.compare is not None:
-        try:
-            worse = compare(run.results, options.compare, options.tolerance)
-        except (OSError, ValueError) as exc:
-            print(f"bench: {exc}", file=sys.stderr)
-            return 2
-        print("\n".join(["Worse than before:", *worse]) if worse else "Nothing got worse.")
-        failures += worse
-    return 1 if failures else 0
-
-
-def _run(plan: Plan, wanted: Sequence[str], out: Path) -> Run:
     started_s = time.monotonic()
 
     def tell(what: str) -> None:
         print(f"{time.monotonic() - started_s:5.0f} s  {what}", file=sys.stderr, flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="presence-bench-") as folder, Valkey(Path(folder)) as valkey:
-        run = Run(plan, valkey, out, tell)
-        for name in CASES:
-            if name in wanted:
-                run.attempt(getattr(run, name))
-        tell("done")
-    return run
+    run = Run(options.effort, options.scale, options.old, options.out, tell)
+    run.carry_out(options.cases or [case for case in CASES if case.effort <= options.effort])
+    tell("done")
+    _write(run.results, options.out, options.effort.name.lower())
+    worse = run.results.worse(options.tolerance)
+    for failure in run.results.failures():
+        print(f"bench: {failure}", file=sys.stderr)
+    if options.old is not None:
+        print("\n".join([f"Worse than {options.old}:", *worse]) if worse else "Nothing got worse.")
+    return 1 if worse or run.results.failures() else 0
 
 
-def _write(run: Run, out: Path, table: str) -> None:
+def _write(results: Results, out: Path, effort: str) -> None:
+    # Takes half a second to import, which no other process of the run has to wait for.
+    from benchmark import plot
+
+    table = results.table()
+    print(f"\n{table}")
     facts = machine.description()
-    about = {"taken": datetime.now(UTC).isoformat(timespec="seconds"), "plan": run.plan.name, "machine": facts}
-    (out / "results.json").write_text(json.dumps(run.results.as_json(about), indent=1, ensure_ascii=False) + "\n")
+    about: dict[str, Any] = {"taken": datetime.now(UTC).isoformat(timespec="seconds"), "effort": effort}
+    found = results.as_json(about | {"machine": facts})
+    (out / "results.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     (out / "table.txt").write_text(table)
-    plot.draw(run.results, out, f"{facts['machine']}, Python {facts['python']}")
+    plot.draw(results, out, f"{facts['machine']}, Python {facts['python']}")
     print(f"Written to {out}: results.json, table.txt, plot.png, plot.svg")
 
 
+def _checkout(text: str) -> Path:
+    folder = Path(text).resolve()
+    if not (folder / "presence_server" / "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"Expected a checkout of the project, got {folder}")
+    return folder
+
+
+def _case(name: str) -> Case:
+    for case in CASES:
+        if case.name == name:
+            return case
+    raise argparse.ArgumentTypeError(f"Expected one of {', '.join(case.name for case in CASES)}, got '{name}'")
+
+
 def _parser() -> argparse.ArgumentParser:
+    lines = [f"  {case.name:<10}{case.about} ({case.effort.name.lower()})" for case in CASES]
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Measures what the server costs beside a plain Starlette WebSocket endpoint.",
+        epilog="\n".join(["cases, and what contains them when none is named:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     how_much = parser.add_mutually_exclusive_group()
-    how_much.add_argument(
-        "--quick", dest="plan", action="store_const", const=QUICK, help="about a minute: one round, few cases"
+    for effort, about in (
+        (Effort.QUICK, "about two minutes: one round, few cases"),
+        (Effort.LARGE, "all cases: 10,000 sockets besides"),
+    ):
+        flag = f"--{effort.name.lower()}"
+        how_much.add_argument(flag, dest="effort", action="store_const", const=effort, help=about)
+    parser.add_argument("--cases", nargs="+", type=_case, metavar="CASE", help="only these, in any case")
+    parser.add_argument("--old", type=_checkout, metavar="FOLDER", help="measure that checkout's server as well")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.25, metavar="PART", help="what counts as worse (0.25: by a quarter)"
     )
-    how_much.add_argument(
-        "--large", dest="plan", action="store_const", const=LARGE, help="10,000 sockets and 50,000 users besides"
-    )
+    parser.add_argument("--scale", type=float, default=1.0, metavar="TIMES", help="so many times the users")
     parser.add_argument(
         "--out", type=Path, default=Path("build/bench"), metavar="FOLDER", help="where to write (default: build/bench)"
     )
-    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="say what got worse since that run")
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.25,
-        metavar="PART",
-        help="what counts as worse (default: 0.25, by a quarter)",
-    )
-    parser.add_argument(
-        "--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help=f"only some of: {', '.join(CASES)}"
-    )
-    parser.set_defaults(plan=DEFAULT)
+    parser.set_defaults(effort=Effort.DEFAULT)
     return parser
 
 

@@ -1,152 +1,140 @@
-"""The cases: which phases run, in which crowd, on which sides. Sides take turns, phase by phase."""
+"""The cases, as data: who is there, in which teams, on which sides, and what happens to them."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
 
-from benchmark import phases, scripts_case, sides
-from benchmark.plan import LEASE_THIRD_S, Plan
+from benchmark import phases
+from benchmark.phases import Phase
 from benchmark.results import Results
-from benchmark.sides import Idle, Side
-from benchmark.valkey import Valkey
 
 
-class Run:
-    """One run of the benchmark.
+class Effort(IntEnum):
+    """How much is measured when nobody says what."""
 
-    Args:
-        plan: how much.
-        valkey: of the run.
-        folder: for logs.
-        tell: is told what is going on.
+    QUICK = 1
+    DEFAULT = 2
+    LARGE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One crowd, and what happens to it, phase by phase, on one side after the other.
+
+    Attributes:
+        phases: what happens.
+        sockets: how many, each a user of its own.
+        team_size: how many of them share a team; 0 for one team of all.
+        watched: how many users each one narrows its view to; 0 for all. The plain endpoint cannot.
+        workers: processes of the server. The plain endpoint has one.
+        plain: whether the plain endpoint is measured, too.
+        rounds: how often all starts from scratch; medians are taken over them.
+        repeats: how often the load of changes is measured in each round.
+        connects_per_s: how fast sockets come when they do not come all at once.
+        heartbeats_per_s: over all sockets, where everybody beats.
+        changes_per_s: where many change.
+        load_s: how long heartbeats and changes last, each.
+        lone_changes, lone_gap_s: how many single changes, and the quiet before each, well above the coalescing window.
+        idle_s: how long nothing happens: in 20 s both sides ping every socket once.
+        work_s: how long everybody is at work: in 75 s the server tells Redis once of everybody's input.
     """
 
-    def __init__(self, plan: Plan, valkey: Valkey, folder: Path, tell: Callable[[str], None]) -> None:
-        self.plan = plan
-        self.results = Results()
-        self._valkey = valkey
-        self._folder = folder
-        self._tell = tell
-        self._idle: dict[tuple[str, int, str], Idle] = {}
+    phases: tuple[Phase, ...]
+    sockets: int = 1_000
+    team_size: int = 0
+    watched: int = 0
+    workers: int = 1
+    plain: bool = True
+    rounds: int = 1
+    repeats: int = 1
+    connects_per_s: float = 500
+    heartbeats_per_s: float = 2_000
+    changes_per_s: float = 100
+    load_s: float = 3.0
+    lone_changes: int = 6
+    lone_gap_s: float = 0.7
+    idle_s: float = 20.0
+    work_s: float = 75.0
 
-    def attempt(self, case: Callable[[], None]) -> None:
-        """Run a case; if it fails, the figures of the others are worth having still."""
-        try:
-            case()
-        except (RuntimeError, OSError) as exc:
-            self.results.failed(str(exc))
+    @property
+    def title(self) -> str:
+        """What figures are listed under."""
+        shape = {0: "in one team", 1: "in a team each"}.get(self.team_size, f"in teams of {self.team_size:,}")
+        watching = f", each watching {self.watched}" if self.watched else ""
+        return f"{self.sockets:,} sockets {shape}{watching}" + (", on two workers" if self.workers > 1 else "")
 
-    def team(self) -> None:
-        """One team of all: what everything costs, from scratch in each round."""
-        self._team(self.plan, self.plan.rounds)
-
-    def huge(self) -> None:
-        """One team of very many, once; as many updates a second as the plain endpoint can take."""
-        if not self.plan.huge_sockets:
-            return
-        plan = replace(
-            self.plan,
-            sockets=self.plan.huge_sockets,
-            changes_per_s=max(1, self.plan.changes_per_s * self.plan.sockets // self.plan.huge_sockets // 2),
-            lone_gap_s=1.5,
-            load_s=6.0,
-        )
-        self._team(plan, 1)
-
-    def growth(self) -> None:
-        """As many sockets, in teams of several sizes."""
-        for size in self.plan.team_sizes:
-            self._compare(f"{_spelled(self.plan.sockets)} sockets in teams of {_spelled(size)}", size)
-
-    def watch(self) -> None:
-        """Everybody narrows his view to a few; the plain endpoint, which cannot, tells everybody everything."""
-        if self.plan.watch:
-            case = f"{_spelled(self.plan.sockets)} sockets in one team, each watching 50"
-            self._compare(case, self.plan.sockets, watched=50)
-
-    def wide(self) -> None:
-        """Very many sockets in teams of several sizes, and watch lists in one team of all: the server alone."""
-        if not self.plan.huge_sockets:
-            return
-        sockets = self.plan.huge_sockets
-        for size in (1, 10, 100, 1_000):
-            teams = f"teams of {_spelled(size)}" if size > 1 else "a team each"
-            self._alone(f"{_spelled(sockets)} sockets in {teams}", size)
-        self._alone(f"{_spelled(sockets)} sockets in one team, each watching 50", sockets, watched=50)
-
-    def workers(self) -> None:
-        """The team on two processes; the plain endpoint, which cannot, on one."""
-        if self.plan.workers:
-            case = f"{_spelled(self.plan.sockets)} sockets in one team, on two workers"
-            self._compare(case, self.plan.sockets, workers=2)
-
-    def redis(self) -> None:
-        """How long the store's scripts take, without a server."""
-        self._tell(f"Redis: scripts on a team of {_spelled(self.plan.stored_users)}")
-        scripts_case.measure(self._valkey, self.plan, self.results)
-
-    def _team(self, plan: Plan, rounds: int) -> None:
-        case = f"{_spelled(plan.sockets)} sockets in one team"
-        for turn in range(rounds):
-            self._tell(f"{case}, round {turn + 1} of {rounds}")
-            with self._both(turn) as both:
-                for side in both:
-                    side.gather("team", plan.sockets, plan.sockets)
-                self._each(both, lambda side: phases.sign_in(side, plan, self.results, case))
-                self._rest(both, plan, case)
-                self._each(both, lambda side: phases.heartbeats(side, plan, self.results, case))
-                self._each(both, lambda side: phases.fan_out(side, plan, self.results, case))
-                self._each(both, lambda side: phases.lone(side, plan, self.results, case))
-                self._each(both, lambda side: phases.storm(side, plan, self.results, case))
-                self._each(both, lambda side: phases.reconnect(side, plan, self.results, case))
-
-    def _compare(self, case: str, team_size: int, *, watched: int = 0, workers: int = 1) -> None:
-        self._tell(case)
-        with self._both(0, workers) as both:
-            self._enter_and_change(both, self.plan, case, team_size, watched)
-
-    def _alone(self, case: str, team_size: int, *, watched: int = 0) -> None:
-        self._tell(case)
-        plan = replace(self.plan, sockets=self.plan.huge_sockets, repeats=1)
-        with sides.presence(self._valkey, self._folder) as side:
-            phases.warm_up(side)
-            self._enter_and_change([side], plan, case, team_size, watched)
-
-    def _enter_and_change(self, crowds: list[Side], plan: Plan, case: str, team_size: int, watched: int) -> None:
-        for side in crowds:
-            side.gather("team", plan.sockets, team_size, 0 if side.plain else watched)
-        self._each(crowds, lambda side: phases.sign_in(side, plan, self.results, case))
-        self._rest(crowds, plan, case)
-        for _ in range(plan.repeats):
-            self._each(crowds, lambda side: phases.fan_out(side, plan, self.results, case))
-
-    def _rest(self, both: list[Side], plan: Plan, case: str) -> None:
-        """Measure what being idle takes, once in each case; of the plain endpoint, to which teams are nothing, once."""
-        keys = {side.name: (side.name, plan.sockets, "" if side.plain else case) for side in both}
-        fresh = [side for side in both if keys[side.name] not in self._idle]
-        if fresh:
-            seconds = plan.idle_s if any(side.plain for side in fresh) else min(plan.idle_s, LEASE_THIRD_S)
-            phases.idle(fresh, replace(plan, idle_s=seconds), self.results, case)
-            self._idle |= {keys[side.name]: side.idle for side in fresh}
-        for side in both:
-            side.idle = self._idle[keys[side.name]]
-
-    @contextlib.contextmanager
-    def _both(self, turn: int, workers: int = 1) -> Iterator[list[Side]]:
-        """Start both sides, warmed up; who comes first changes from turn to turn."""
-        with sides.presence(self._valkey, self._folder, workers) as ours, sides.plain(self._folder) as theirs:
-            both = [ours, theirs] if turn % 2 == 0 else [theirs, ours]
-            for side in both:
-                phases.warm_up(side)
-            yield both
-
-    def _each(self, both: list[Side], phase: Callable[[Side], None]) -> None:
-        for side in both:
-            phase(side)
+    def fitted(self, effort: Effort, scale: float) -> Scene:
+        """The scene with so many times the sockets, and, for a quick look, less of everything else."""
+        scaled = replace(self, sockets=max(50, round(self.sockets * scale)))
+        if effort > Effort.QUICK:
+            return scaled
+        return replace(scaled, rounds=1, repeats=1, load_s=2.0, lone_changes=4, idle_s=10.0, work_s=25.0)
 
 
-def _spelled(number: int) -> str:
-    return f"{number:,}"
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What can be asked for by name.
+
+    Attributes:
+        name: the word.
+        about: a line for people.
+        effort: the least one that contains it.
+        scenes: what it consists of.
+        alone: what it does besides, without a server: gets results, how many times the users, and who is told.
+    """
+
+    name: str
+    about: str
+    effort: Effort
+    scenes: tuple[Scene, ...] = ()
+    alone: Callable[[Results, float, Callable[[str], None]], None] | None = None
+
+
+_EVERYTHING: Final = (
+    phases.sign_in,
+    phases.rest,
+    phases.heartbeats,
+    phases.changes,
+    phases.lone_changes,
+    phases.storm,
+    phases.reconnect,
+)
+_CHANGES: Final = (phases.sign_in, phases.rest, phases.changes)
+_IDLE: Final = (phases.nobody, phases.sign_in, phases.rest, phases.work, phases.changes)
+_TEAMS: Final = Scene(_CHANGES, repeats=2)
+_MANY: Final = Scene(_CHANGES, sockets=10_000, plain=False)
+_LARGE: Final = Scene(_EVERYTHING, sockets=10_000, changes_per_s=5, lone_gap_s=1.5, load_s=6.0)
+
+CASES: Final = (
+    Case("team", "one team of 1,000: what everything costs", Effort.QUICK, (Scene(_EVERYTHING, rounds=3),)),
+    Case(
+        "growth",
+        "1,000 sockets in teams of 10 and of 100",
+        Effort.QUICK,
+        (replace(_TEAMS, team_size=10), replace(_TEAMS, team_size=100)),
+    ),
+    Case("watch", "one team of 1,000, each watching 50", Effort.DEFAULT, (replace(_TEAMS, watched=50),)),
+    Case("workers", "one team of 1,000, on two workers", Effort.DEFAULT, (replace(_TEAMS, workers=2),)),
+    Case(
+        "scripts",
+        "how long Redis is in scripts for one choice, one join, and 50 joins at once",
+        Effort.QUICK,
+        (Scene((phases.scripts,), sockets=500, plain=False),),
+    ),
+    Case("huge", "one team of 10,000", Effort.LARGE, (_LARGE,)),
+    Case(
+        "idle",
+        "10,000 sockets in teams of ten and alone in theirs, idle and at work",
+        Effort.LARGE,
+        (replace(_MANY, phases=_IDLE, team_size=10), replace(_MANY, phases=_IDLE, team_size=1)),
+    ),
+    Case(
+        "wide",
+        "10,000 sockets in teams of 100 and of 1,000, and in one, each watching 50",
+        Effort.LARGE,
+        (replace(_MANY, team_size=100), replace(_MANY, team_size=1_000), replace(_MANY, watched=50)),
+    ),
+)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
+import re
 import resource
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
+
+_PACKAGES: Final = ("presence-server", "uvicorn", "starlette", "uvloop", "websockets", "redis", "picows")
 
 
 def cpu_s(pid: int) -> float:
@@ -22,14 +25,14 @@ def cpu_s(pid: int) -> float:
 
 def resident_kb(pid: int) -> int:
     """Resident memory of a process: VmRSS of /proc/<pid>/status, kilobytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise RuntimeError(f"Expected VmRSS of process {pid}, got none: it has ended")
+    found = re.search(r"^VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"Expected VmRSS of process {pid}, got none: it has ended")
+    return int(found[1])
 
 
 def raise_file_limit() -> int:
-    """Allow as many open files as the system lets this account have; returns how many."""
+    """Allow this process and its children as many open files as the account may have; returns how many."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -37,20 +40,11 @@ def raise_file_limit() -> int:
 
 def description() -> dict[str, str]:
     """What the figures were measured on."""
-    cores = os.cpu_count() or 1
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = found[1].strip() if found else "unknown processor"
     facts = {
-        "machine": f"{platform.machine()}, {cores} cores, {_processor()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {processor}",
         "system": platform.platform(),
         "python": platform.python_version(),
     }
-    for package in ("presence-server", "uvicorn", "starlette", "uvloop", "websockets", "redis", "picows"):
-        facts[package] = version(package)
-    return facts
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return "unknown processor"
+    return facts | {package: version(package) for package in _PACKAGES}

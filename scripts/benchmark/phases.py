@@ -1,186 +1,241 @@
-"""The phases of a case: what is done to one side, and the figures that come of it."""
+"""The phases of a scene: what is done to each side, and the figures that come of it."""
 
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from benchmark.crowd import percentiles
-from benchmark.plan import Plan
-from benchmark.results import Results
-from benchmark.sides import NOTHING, Side, Window
+from benchmark.crowd import Crowd, Entered, Seen
+from benchmark.results import Results, Sheet, percentile
+from benchmark.sides import Cost, Side, Window
 
-_SETTLE_S: Final = 2.0
+if TYPE_CHECKING:
+    from benchmark.cases import Scene
+
+T = TypeVar("T")
+Phase = Callable[[list[Side], "Scene", Results], None]
+"""Works through all sides."""
+
 _US: Final = 1e6
+_SETTLE_S: Final = 2.0
 _PROBE_S: Final = 0.05
 _DENSE_PROBE_S: Final = 0.005
+# In this time a person at work lets his browser beat once.
+_BEAT_S: Final = 25.0
+# A few changes cost Valkey less than what it does besides varies.
 _MANY: Final = 50
+_TEAM: Final = 10
+_BULK: Final = 50
+
+
+def in_turn(phase: Callable[[Side, Scene, Sheet], None]) -> Phase:
+    """Make a phase of what is done to one side after the other."""
+
+    def work(sides: list[Side], scene: Scene, results: Results) -> None:
+        for side in sides:
+            phase(side, scene, Sheet(results, scene.title, side.name))
+
+    return work
 
 
 def warm_up(side: Side) -> None:
     """Have a small crowd do a little of everything, so that nothing is done for the first time later on."""
     side.gather("warm", 50, 50)
-    side.connect(200, full=True)
-    side.load.order("heartbeats", per_s=1_000, seconds=0.3)
-    side.load.order("changes", per_s=100, count=50)
-    side.load.order("drop")
+    side.crowd.call(Crowd.connect, 200, full=True)
+    side.crowd.call(Crowd.beat, 1_000, 0.3)
+    side.crowd.call(Crowd.change, 100, 50)
+    side.crowd.call(Crowd.drop)
     side.await_empty()
 
 
-def sign_in(side: Side, plan: Plan, results: Results, case: str) -> None:
+def nobody(sides: list[Side], scene: Scene, results: Results) -> None:
+    """Nobody is there: what Valkey and the server take for themselves, which is in all that idle people cost."""
+    for side, window in zip(sides, _at_once(sides, lambda _: time.sleep(scene.idle_s)), strict=True):
+        sheet = Sheet(results, scene.title, side.name)
+        sheet.add("CPU of the server with nobody there", window.cost.server / window.wall_s * 100, "%", "info")
+        sheet.add("Valkey's CPU with nobody there", window.cost.valkey / window.wall_s * 100, "%", "info")
+
+
+@in_turn
+def sign_in(side: Side, scene: Scene, sheet: Sheet) -> None:
     """Everybody signs in for the first time, and so is told to everybody; then they just are."""
+    side.gather("team", scene.sockets, scene.team_size or scene.sockets, scene.watched)
     before_kb = side.resident_kb()
-    window = side.measure(lambda: side.connect(plan.connects_per_s))
-    count = _entered(window, side, results, case)
-    _used(window, side, results, f"{case}, signing in")
-    _add(results, case, "CPU per first sign-in, told to all", "µs", side, window.server_s / count * _US)
-    if not side.plain:
-        _add(results, case, "Valkey's CPU per first sign-in", "µs", side, window.valkey_s / count * _US)
+    before_bytes = side.valkey.memory_bytes() if side.valkey else 0
+    with side.coming():
+        window = side.measure(lambda: side.crowd.call(Crowd.connect, scene.connects_per_s))
+    count = _entered(window, sheet)
+    _used("signing in", window, sheet)
+    sheet.add("CPU per first sign-in, told to all", window.cost.server / count * _US, "µs", "info")
     time.sleep(_SETTLE_S)
-    results.add(case, "memory per idle socket", "KB", side.name, (side.resident_kb() - before_kb) / count, "ratio")
+    sheet.add("memory per idle socket", (side.resident_kb() - before_kb) / count, "KB")
+    if side.valkey:
+        sheet.add("Valkey's CPU per first sign-in", window.cost.valkey / count * _US, "µs")
+        sheet.add("bytes in Redis per user", (side.valkey.memory_bytes() - before_bytes) / count)
 
 
-def reconnect(side: Side, plan: Plan, results: Results, case: str) -> None:
+@in_turn
+def reconnect(side: Side, scene: Scene, sheet: Sheet) -> None:
     """Everybody leaves and comes back without a word of where he was: token, join, and a whole snapshot."""
-    _drop(side, results, case)
+    _drop(side, sheet)
     side.await_empty()
-    window = side.measure(lambda: side.connect(plan.connects_per_s, full=True))
-    count = _entered(window, side, results, case)
-    _used(window, side, results, f"{case}, connecting")
-    per_connect = window.server_s / count * _US
-    results.add(case, "CPU per connect: token, join, snapshot", "µs", side.name, per_connect, "ratio")
-    if not side.plain:
-        _add(results, case, "Valkey's CPU per connect", "µs", side, window.valkey_s / count * _US)
+    with side.coming():
+        window = side.measure(lambda: side.crowd.call(Crowd.connect, scene.connects_per_s, full=True))
+    count = _entered(window, sheet)
+    _used("connecting", window, sheet)
+    sheet.add("CPU per connect: token, join, snapshot", window.cost.server / count * _US, "µs")
+    if side.valkey:
+        sheet.add("Valkey's CPU per connect", window.cost.valkey / count * _US, "µs")
 
 
-def heartbeats(side: Side, plan: Plan, results: Results, case: str) -> None:
-    """Everybody beats."""
-    per_s = plan.heartbeats_per_s
-    side.await_pings_over(plan.load_s)
-    window = side.measure(lambda: side.load.order("heartbeats", per_s=per_s, seconds=plan.load_s))
-    sent = window.answer["sent"]
-    _used(window, side, results, f"{case}, heartbeats")
-    busy = window.above(side.idle)
-    results.add(case, "CPU per heartbeat", "µs", side.name, busy.server / sent * _US, "ratio")
-    if not side.plain:
-        missing = sent - window.counted["presence_heartbeats_total"]
-        results.add(case, "heartbeats not counted", "", side.name, missing, "zero")
-        _add(results, case, "Redis commands sent for 1,000 heartbeats", "", side, busy.sent / sent * 1_000)
-
-
-def fan_out(side: Side, plan: Plan, results: Results, case: str) -> None:
-    """Many change, one after another."""
-    rate = plan.changes_per_s
-    count = round(rate * plan.load_s)
-    side.await_pings_over(plan.load_s)
-    window = side.measure(lambda: side.load.order("changes", per_s=rate, count=count), _PROBE_S)
-    _changes(window, side, results, case, f"{rate:g} changes/s")
-
-
-def lone(side: Side, plan: Plan, results: Results, case: str) -> None:
-    """One changes now and then, with quiet in between."""
-    rate = 1 / plan.lone_gap_s
-    side.await_pings_over(plan.lone_changes * plan.lone_gap_s)
-    window = side.measure(lambda: side.load.order("changes", per_s=rate, count=plan.lone_changes), _PROBE_S)
-    _changes(window, side, results, case, "a lone change")
-
-
-def idle(sides: list[Side], plan: Plan, results: Results, case: str) -> None:
-    """Nothing happens, on all sides at once; what that takes is left out of what the other phases cost."""
-    windows: dict[str, Window] = {}
-
-    def rest(left: list[Side]) -> dict[str, float]:
-        if left:
-            windows[left[0].name] = left[0].measure(lambda: rest(left[1:]))
-        else:
-            time.sleep(plan.idle_s)
-        return {}
-
-    rest(sides)
-    for side in sides:
-        window = windows[side.name]
-        idle_rates = window.rates()
-        # What comes in bursts was waited for, and so is not in the other phases.
-        side.idle = NOTHING if side.pings_at_once else idle_rates
+def rest(sides: list[Side], scene: Scene, results: Results) -> None:
+    """Nothing happens, on all sides at once; what that takes is left out of what the later phases cost."""
+    for side, window in zip(sides, _at_once(sides, lambda _: time.sleep(scene.idle_s)), strict=True):
+        # What comes in bursts is waited for, and so is not in the other phases.
+        per_s = Cost(*(total / window.wall_s for total in window.cost))
+        side.idle = Cost() if side.pings_at_once else per_s
         # The plain endpoint does nothing but ping, every 20 s.
-        if not side.plain or plan.idle_s >= 20:
-            results.add(case, "CPU of the server while all are idle", "%", side.name, idle_rates.server * 100, "ratio")
-        if side.plain:
-            continue
-        users_s = plan.sockets * window.wall_s
-        per_user = "per user and second while all are idle"
-        results.add(case, f"Redis commands sent {per_user}", "", side.name, window.sent / users_s, "value")
-        results.add(case, f"Redis commands run {per_user}", "", side.name, window.traffic.commands / users_s, "value")
-        results.add(case, f"Redis traffic {per_user}", "bytes", side.name, window.traffic.bytes / users_s, "value")
-        _add(results, case, "Valkey's CPU while all are idle", "%", side, idle_rates.valkey * 100)
+        if not side.plain or scene.idle_s >= 20:
+            _per_user("while all are idle", side, window, scene, results)
 
 
-def storm(side: Side, plan: Plan, results: Results, case: str) -> None:
+def work(sides: list[Side], scene: Scene, results: Results) -> None:
+    """Everybody is at work and says so every 25 s, on all sides at once."""
+    rate = scene.sockets / _BEAT_S
+    for side, window in zip(
+        sides, _at_once(sides, lambda side: side.crowd.call(Crowd.beat, rate, scene.work_s)), strict=True
+    ):
+        _per_user("while all beat every 25 s", side, window, scene, results)
+
+
+@in_turn
+def heartbeats(side: Side, scene: Scene, sheet: Sheet) -> None:
+    """Everybody beats."""
+    side.await_pings_over(scene.load_s)
+    window = side.measure(lambda: side.crowd.call(Crowd.beat, scene.heartbeats_per_s, scene.load_s))
+    _used("heartbeats", window, sheet)
+    busy = window.cost.less(side.idle, window.wall_s)
+    sheet.add("CPU per heartbeat", busy.server / window.answer * _US, "µs")
+    if side.valkey:
+        missing = window.answer - window.cost.heartbeats
+        sheet.add("heartbeats not counted", missing, kind="zero")
+        sheet.add("Redis commands sent for 1,000 heartbeats", busy.sent / window.answer * 1_000)
+
+
+@in_turn
+def changes(side: Side, scene: Scene, sheet: Sheet) -> None:
+    """Many change, one after another."""
+    for _ in range(scene.repeats):
+        _change(f"{scene.changes_per_s:g} changes/s", side, scene.changes_per_s, scene.load_s, sheet)
+
+
+@in_turn
+def lone_changes(side: Side, scene: Scene, sheet: Sheet) -> None:
+    """One changes now and then, with quiet in between."""
+    _change("a lone change", side, 1 / scene.lone_gap_s, scene.lone_changes * scene.lone_gap_s, sheet)
+
+
+@in_turn
+def storm(side: Side, scene: Scene, sheet: Sheet) -> None:
     """All sockets break at once and come back at once, saying where their views stood."""
 
-    def break_and_return() -> dict[str, object]:
-        _drop(side, results, case)
-        return side.connect(0, resume=not side.plain, full=True)
+    def break_and_return() -> Entered:
+        _drop(side, sheet)
+        return side.crowd.call(Crowd.connect, resume=not side.plain, full=True)
 
-    window = side.measure(break_and_return, _DENSE_PROBE_S)
-    count = _entered(window, side, results, case)
-    _used(window, side, results, f"{case}, storm")
-    _add(results, case, "storm: until all are back", "s", side, window.answer["wall_s"])
-    results.add(case, "storm: CPU per return", "µs", side.name, window.server_s / count * _US, "ratio")
-    if window.round_trips_ms:
-        longest_ms = max(window.round_trips_ms)
-        _add(results, case, "storm: longest wait for the event loop", "ms", side, longest_ms)
-    if not side.plain:
-        published = window.counted["presence_changes_published_total"]
-        results.add(case, "storm: changes published", "", side.name, published, "zero")
-        snapshots = window.answer["kinds"].get("snapshot", 0)
-        results.add(case, "storm: returns by snapshot instead of delta", "", side.name, snapshots, "zero")
+    with side.coming():
+        window = side.measure(break_and_return, _DENSE_PROBE_S)
+    count = _entered(window, sheet)
+    _used("storm", window, sheet)
+    sheet.add("storm: until all are back", window.answer.wall_s, "s")
+    sheet.add("storm: CPU per return", window.cost.server / count * _US, "µs")
+    sheet.add("storm: longest wait for the event loop", percentile(window.round_trips_ms, 1), "ms", "info")
+    if side.valkey:
+        sheet.add("storm: changes published", window.cost.published, kind="zero")
+        sheet.add("storm: returns by snapshot instead of delta", window.answer.snapshots, kind="zero")
 
 
-def _changes(window: Window, side: Side, results: Results, case: str, what: str) -> None:
-    answer = window.answer
-    _used(window, side, results, f"{case}, {what}")
-    busy = window.above(side.idle)
-    per_update = busy.server / answer["deliveries"] * _US
-    results.add(case, f"{what}: CPU per update delivered", "µs", side.name, per_update, "ratio")
-    per_change = busy.server / answer["changes"] * _US
-    results.add(case, f"{what}: CPU per change", "µs", side.name, per_change, "")
-    seen = answer["latency_ms"]
-    for name, latency_ms in seen.items():
-        # In teams of one the sampled sockets hardly ever have anything to see.
-        if name != "max" and seen["max"]:
-            _add(results, case, f"{what}: seen after, {name}", "ms", side, latency_ms)
-    if window.round_trips_ms:
-        loop_ms = percentiles([round_trip / 1000 for round_trip in window.round_trips_ms])["p99"]
-        _add(results, case, f"{what}: wait for the event loop, p99", "ms", side, loop_ms)
-    results.add(case, f"{what}: updates missed", "", side.name, answer["missed"], "zero")
-    _add(results, case, f"{what}: updates per frame", "", side, answer["updates_per_frame"])
-    if not side.plain:
-        sent = busy.sent / answer["changes"]
-        _add(results, case, f"{what}: Redis commands sent per change", "", side, sent)
-        # A few changes cost Valkey less than what it does besides varies.
-        if answer["changes"] >= _MANY:
-            valkey_us = busy.valkey / answer["changes"] * _US
-            _add(results, case, f"{what}: Valkey's CPU per change", "µs", side, valkey_us)
+@in_turn
+def scripts(side: Side, scene: Scene, sheet: Sheet) -> None:
+    """How long Redis is inside scripts: joins and choices a call each, in teams of ten; joins of 50 at once, in one."""
+    size, per_s = scene.sockets, scene.connects_per_s
+    # One of each team after the other, so that nobody shares a call.
+    order = sorted(range(size), key=lambda number: number % _TEAM)
+    first, others = order[: size // _TEAM], order[size // _TEAM :]
+    side.gather("calls", size, _TEAM)
+    side.crowd.call(Crowd.connect, per_s, first)
+    _inside("a join", len(others), side, sheet, lambda: side.crowd.call(Crowd.connect, per_s, others))
+    _inside("a choice", size, side, sheet, lambda: side.crowd.call(Crowd.change, per_s, size))
+    side.crowd.call(Crowd.drop)
+    side.gather("bulk", size, size)
+
+    def join_together() -> None:
+        for at in range(0, size, _BULK):
+            side.crowd.call(Crowd.connect, 0, range(at, min(at + _BULK, size)), together=True)
+
+    _inside("one of 50 joins at once", size, side, sheet, join_together)
 
 
-def _drop(side: Side, results: Results, case: str) -> None:
-    for code, count in side.load.order("drop")["lost"].items():
-        results.add(case, f"sockets lost with close code {code}", "", side.name, count, "zero")
+def _inside(what: str, times: int, side: Side, sheet: Sheet, work: Callable[[], object]) -> None:
+    window = side.measure(work)
+    sheet.add(f"{what}: time inside scripts", window.cost.scripts_us / times, "µs")
+    sheet.add(f"{what}: scripts run", window.cost.scripts / times, kind="info")
 
 
-def _entered(window: Window, side: Side, results: Results, case: str) -> int:
-    results.add(case, "connects that failed", "", side.name, window.answer["failed"], "zero")
-    count = sum(window.answer["kinds"].values())
-    if not count:
-        raise RuntimeError(f"Expected sockets to get in, got {window.answer['why']}")
-    return int(count)
+def _at_once(sides: list[Side], work: Callable[[Side], T]) -> list[Window[T]]:
+    with ThreadPoolExecutor(len(sides)) as pool:
+        return list(pool.map(lambda side: side.measure(lambda: work(side)), sides))
 
 
-def _used(window: Window, side: Side, results: Results, case: str) -> None:
-    parts = (window.server_s, window.valkey_s, window.generator_s)
-    results.used(case, side.name, *(part / window.wall_s for part in parts))
+def _per_user(when: str, side: Side, window: Window[Any], scene: Scene, results: Results) -> None:
+    sheet = Sheet(results, scene.title, side.name)
+    users_s = scene.sockets * window.wall_s
+    sheet.add(f"CPU of the server {when}", window.cost.server / window.wall_s * 100, "%")
+    sheet.add(f"… per user and second {when}", window.cost.server / users_s * _US, "µs", "info")
+    if side.valkey:
+        sheet.add(f"Valkey's CPU {when}", window.cost.valkey / window.wall_s * 100, "%")
+        sheet.add(f"Valkey's CPU per user and second {when}", window.cost.valkey / users_s * _US, "µs", "info")
+        sheet.add(f"Redis commands sent per user and second {when}", window.cost.sent / users_s)
+        sheet.add(f"Redis commands run per user and second {when}", window.cost.run / users_s)
+        sheet.add(f"Redis traffic per user and second {when}", window.cost.bytes / users_s, "bytes")
 
 
-def _add(results: Results, case: str, name: str, unit: str, side: Side, value: float) -> None:
-    results.add(case, name, unit, side.name, value)
+def _change(what: str, side: Side, per_s: float, seconds: float, sheet: Sheet) -> None:
+    side.await_pings_over(seconds)
+    count = round(per_s * seconds)
+    window: Window[Seen] = side.measure(lambda: side.crowd.call(Crowd.change, per_s, count), _PROBE_S)
+    seen, busy = window.answer, window.cost.less(side.idle, window.wall_s)
+    _used(what, window, sheet)
+    sheet.add(f"{what}: CPU per update delivered", busy.server / seen.deliveries * _US, "µs")
+    sheet.add(f"{what}: CPU per change", busy.server / seen.changes * _US, "µs", "info")
+    # In teams of one the sampled sockets hardly ever have anything to see.
+    for part in (50, 95, 99) if seen.latencies_ms else ():
+        sheet.add(f"{what}: seen after, p{part}", percentile(seen.latencies_ms, part / 100), "ms", "info")
+    sheet.add(f"{what}: wait for the event loop, p99", percentile(window.round_trips_ms, 0.99), "ms", "info")
+    sheet.add(f"{what}: updates missed", seen.missed, kind="zero")
+    sheet.add(f"{what}: updates per frame", seen.updates_per_frame, kind="info")
+    if side.valkey:
+        sheet.add(f"{what}: Redis commands sent per change", busy.sent / seen.changes)
+        if seen.changes >= _MANY:
+            sheet.add(f"{what}: Valkey's CPU per change", busy.valkey / seen.changes * _US, "µs")
+
+
+def _drop(side: Side, sheet: Sheet) -> None:
+    for code, count in side.crowd.call(Crowd.drop).items():
+        sheet.add(f"sockets lost with close code {code}", count, kind="zero")
+
+
+def _entered(window: Window[Entered], sheet: Sheet) -> int:
+    entered = window.answer
+    sheet.add("connects that failed", len(entered.failures), kind="zero")
+    if not entered.snapshots + entered.deltas:
+        raise RuntimeError(f"Expected sockets to get in, got {entered.failures[:1]}")
+    return entered.snapshots + entered.deltas
+
+
+def _used(what: str, window: Window[Any], sheet: Sheet) -> None:
+    """Note what parts of a core were used: the load generator's tells whether it was the bottleneck."""
+    for name in ("server", "valkey", "generator"):
+        sheet.add(f"{what}: part of a core used, {name}", getattr(window.cost, name) / window.wall_s * 100, "%", "info")

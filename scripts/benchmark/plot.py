@@ -12,99 +12,62 @@ from matplotlib.figure import Figure as Picture
 
 from benchmark.results import Figure, Results
 
-_OURS: Final = "#2563eb"
-_PLAIN: Final = "#9ca3af"
-_TEAM_SIZE: Final = re.compile(r"sockets in (?:teams of ([\d,]+)|one team)$")
+_COLORS: Final = {"presence": "#2563eb", "plain": "#9ca3af"}
+_TEAM_SIZE: Final = re.compile(r"^([\d,]+) sockets in (?:teams of ([\d,]+)|one team)$")
 
 
 def draw(results: Results, folder: Path, subtitle: str) -> None:
     """Write plot.png and plot.svg into `folder`."""
     # The same figures give the same file: ids from a fixed salt, and no date.
     mpl.rcParams.update({"svg.hashsalt": "presence-server", "font.size": 9, "axes.spines.top": False})
-    mpl.rcParams.update({"axes.spines.right": False})
     picture = Picture(figsize=(11, 8), layout="constrained")
     picture.suptitle(f"presence-server beside a plain Starlette endpoint, same run\n{subtitle}", fontsize=11)
     axes = picture.subplots(2, 2)
-    _ratios(axes[0][0], results)
-    _latencies(axes[0][1], results)
-    _growth(axes[1][0], results)
-    _memory(axes[1][1], results)
+    case = next((figure.case for figure in results if figure.case.endswith("sockets in one team")), "")
+    team = [figure for figure in results if figure.case == case]
+    _ratios(axes[0][0], [figure for figure in team if figure.kind == "cost" and "plain" in figure.rounds])
+    seen = {_short(figure.name): figure for figure in team if "seen after" in figure.name}
+    _pairs(axes[0][1], f"From change to receipt, {case}", "ms", seen, log=True)
+    growth = _by_team_size(results, "changes/s: CPU per change")
+    _pairs(axes[1][0], "CPU per change, by users in a team", "µs", growth, log=True)
+    memory = _by_team_size(results, "memory per idle socket")
+    _pairs(axes[1][1], "Resident memory per idle socket, by users in a team", "KB", memory)
     picture.savefig(folder / "plot.png", dpi=120)
     picture.savefig(folder / "plot.svg", metadata={"Date": None})
 
 
-def _main_case(results: Results) -> list[Figure]:
-    case = next((figure.case for figure in results if figure.case.endswith("sockets in one team")), "")
-    return [figure for figure in results if figure.case == case]
-
-
-def _ratios(axes: Axes, results: Results) -> None:
-    figures = [figure for figure in _main_case(results) if figure.guard == "ratio" and figure.ratio is not None][::-1]
-    names = [figure.name for figure in figures]
-    values = [figure.ratio or 0.0 for figure in figures]
-    bars = axes.barh(names, values, color=_OURS)
-    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3)
-    axes.axvline(1, color=_PLAIN, linestyle="--")
+def _ratios(axes: Axes, figures: list[Figure]) -> None:
+    ratios = {figure.name: figure.ratio("presence", "plain") or 0.0 for figure in reversed(figures)}
+    bars = axes.barh(list(ratios), list(ratios.values()), color=_COLORS["presence"])
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.axvline(1, color=_COLORS["plain"], linestyle="--")
     axes.set_title("Cost, as a ratio to the plain endpoint (less is better)")
 
 
-def _latencies(axes: Axes, results: Results) -> None:
-    figures = [figure for figure in _main_case(results) if "seen after" in figure.name]
-    _pairs(axes, figures, [_short(figure.name) for figure in figures])
-    _logarithmic(axes, figures)
-    axes.set_ylabel("ms")
-    axes.set_title("From change to receipt, 1,000 sockets in one team")
-    if figures:
-        axes.legend(frameon=False)
-
-
 def _short(name: str) -> str:
-    what, _, percentile = name.partition(": seen after, ")
-    return f"{percentile}\n{'lone' if what == 'a lone change' else what.replace(' changes', '')}"
+    what, _, part = name.partition(": seen after, ")
+    return f"{part}\n{what.removeprefix('a ').removesuffix(' change').replace(' changes', '')}"
 
 
-def _growth(axes: Axes, results: Results) -> None:
-    figures = _by_team_size(results, "changes/s: CPU per change")
-    _pairs(axes, list(figures.values()), [f"{size:,}" for size in figures])
-    _logarithmic(axes, list(figures.values()))
-    axes.set_ylabel("µs")
-    axes.set_xlabel("users in a team")
-    axes.set_title("CPU per change, told to the whole team")
-
-
-def _memory(axes: Axes, results: Results) -> None:
-    figures = _by_team_size(results, "memory per idle socket")
-    _pairs(axes, list(figures.values()), [f"{size:,}" for size in figures])
-    axes.set_ylabel("KB")
-    axes.set_xlabel("users in a team")
-    axes.set_title("Resident memory per idle socket")
-
-
-def _by_team_size(results: Results, name: str) -> dict[int, Figure]:
+def _by_team_size(results: Results, name: str) -> dict[str, Figure]:
     figures: dict[int, Figure] = {}
     for figure in results:
-        found = _TEAM_SIZE.search(figure.case)
+        found = _TEAM_SIZE.match(figure.case)
         if found is not None and figure.name.endswith(name):
-            size = found[1] if found[1] is not None else figure.case.partition(" ")[0]
-            figures.setdefault(int(size.replace(",", "")), figure)
-    return dict(sorted(figures.items()))
+            figures.setdefault(int((found[2] or found[1]).replace(",", "")), figure)
+    return {f"{size:,}": figures[size] for size in sorted(figures)}
 
 
-def _logarithmic(axes: Axes, figures: list[Figure]) -> None:
-    values = [value for figure in figures for value in (figure.value, figure.plain_value) if value]
-    if values:
-        axes.set_yscale("log")
-        axes.set_ylim(min(values) / 3, max(values) * 3)
-
-
-def _pairs(axes: Axes, figures: list[Figure], labels: list[str]) -> None:
+def _pairs(axes: Axes, title: str, unit: str, figures: dict[str, Figure], *, log: bool = False) -> None:
     """A bar of each side for each figure."""
-    places = range(len(figures))
-    for offset, color, label, values in (
-        (-0.2, _OURS, "presence-server", [figure.value or 0.0 for figure in figures]),
-        (0.2, _PLAIN, "plain endpoint", [figure.plain_value or 0.0 for figure in figures]),
-    ):
-        bars = axes.bar([place + offset for place in places], values, width=0.38, color=color, label=label)
-        shown = ["" if not value else f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in values]
-        axes.bar_label(bars, shown, fontsize=7)
-    axes.set_xticks(list(places), labels, fontsize=6.5)
+    axes.set_title(title)
+    axes.set_ylabel(unit)
+    for offset, (side, color) in zip((-0.2, 0.2), _COLORS.items(), strict=True):
+        values = [figure.median(side) or 0.0 for figure in figures.values()]
+        bars = axes.bar([at + offset for at in range(len(figures))], values, width=0.38, color=color, label=side)
+        axes.bar_label(bars, [f"{value:.3g}" if value else "" for value in values], fontsize=7)
+    axes.set_xticks(range(len(figures)), list(figures), fontsize=6.5)
+    if figures:
+        axes.legend(frameon=False)
+        if log:
+            axes.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Child processes of a run, and where they listen."""
+"""Child processes of a run that serve HTTP: a Python module of some checkout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 _READY_S: Final = 20.0
 _STOP_S: Final = 10.0
-# The packages this one is started from, so that children find them wherever they run.
-_PATH: Final = os.pathsep.join(str(Path(__file__).parents[parent]) for parent in (1, 2))
 
 
 def free_port() -> int:
@@ -28,71 +25,49 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(variables: Mapping[str, object]) -> dict[str, str]:
-    """This process's environment without the server's own variables, and with these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
-    return kept | {"PYTHONPATH": _PATH} | {name: str(value) for name, value in variables.items()}
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and body of a GET from 127.0.0.1."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
 
 
-class Child:
-    """A Python module running as a process that serves HTTP.
+@contextlib.contextmanager
+def serving(folder: Path, port: int, log: Path, *module: str, **variables: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module until the end of the block, in which it is ready.
 
     Args:
-        module: the module and its arguments.
-        variables: for its environment.
+        folder: where the module's package is.
         port: where it listens.
         log: the file that takes what it prints.
+        module: the module and its arguments.
+        variables: for its environment, which else has none of the server's own.
     """
-
-    def __init__(self, module: Sequence[str], variables: Mapping[str, object], port: int, log: Path) -> None:
-        self.port = port
-        self._log = log
-        with log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *module], env=environment(variables), stdout=sink, stderr=sink
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def __enter__(self) -> Self:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
+    environment = kept | {"PYTHONPATH": str(folder)} | {name: str(value) for name, value in variables.items()}
+    command = [sys.executable, "-m", *module]
+    with log.open("ab") as sink:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=sink, stderr=sink)
+    try:
+        _await_ready(process, port, log)
+        yield process
+    finally:
+        # Nothing of it is kept, and its connections need no drain.
+        process.send_signal(signal.SIGINT)
         try:
-            self._await_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a GET."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        with contextlib.closing(connection):
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-
-    def stop(self) -> None:
-        """End it at once: its connections are gone, and nothing of it is kept."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
-
-    def _await_ready(self) -> None:
-        deadline = time.monotonic() + _READY_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(OSError):
-                if self.get("/readyz")[0] == 200:
-                    return
-            time.sleep(0.05)
-        last = "\n".join(self._log.read_text(errors="replace").splitlines()[-10:])
-        raise RuntimeError(f"Expected {self._log.stem} to become ready, got:\n{last}")
+def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            if get(port, "/readyz")[0] == 200:
+                return
+        time.sleep(0.05)
+    last = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+    raise RuntimeError(f"Expected {log.stem} to become ready, got:\n{last}")

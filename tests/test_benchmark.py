@@ -1,0 +1,107 @@
+"""The benchmark measures for real: its quickest case, against another checkout that happens to be this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.results import Results, Sheet
+
+ROOT = Path(__file__).parents[1]
+
+FIGURE = re.compile(r"^  (?P<name>\S.*?)(, (?P<unit>µs|ms|s|KB|bytes|%))?(?P<values>( +(–|[\d,.]+(e[+-]\d+)?))+)$")
+
+
+def bench(*arguments: str, out: Path) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark as scripts/bench does."""
+    command = [sys.executable, "-m", "benchmark", "--out", str(out), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Where a run of the quickest case has written, and what it has printed."""
+    out = tmp_path_factory.mktemp("bench")
+    # Which of two equal sides is slower is chance.
+    done = bench("--quick", "--cases", "scripts", "--scale", "0.2", "--old", str(ROOT), "--tolerance", "100", out=out)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ *0 s  100 sockets in one team, round 1 of 1\n *\d+ s  done$", done.stderr, re.MULTILINE)
+    return out, done.stdout
+
+
+def test_it_prints_a_table_of_all_sides(ran: tuple[Path, str]) -> None:
+    head, empty, case, *figures = (ran[0] / "table.txt").read_text().splitlines()
+    assert head.split() == ["presence", "old", "old/new"]
+    assert (empty, case) == ("", "100 sockets in one team")
+    found = [match for line in figures if (match := FIGURE.match(line))]
+    assert len(found) == len(figures) == 6
+    assert [match["unit"] for match in found] == ["µs", None] * 3
+    assert {len(match["values"].split()) for match in found} == {3}
+    assert (ran[0] / "table.txt").read_text() in ran[1]
+    assert "Nothing got worse." in ran[1]
+
+
+def test_its_figures_are_measured(ran: tuple[Path, str]) -> None:
+    results = json.loads((ran[0] / "results.json").read_text())
+    assert results["effort"] == "quick"
+    assert results["machine"]["redis"]
+    by_name = {figure["name"]: figure for figure in results["figures"]}
+    for side in ("presence", "old"):
+        assert 1 < by_name["a join: time inside scripts"]["median"][side] < 10_000
+        assert 0.2 < by_name["a join: scripts run"]["median"][side] < 2
+        # Many joins share a call.
+        assert 0 < by_name["one of 50 joins at once: scripts run"]["median"][side] < 0.5
+        assert len(by_name["a choice: time inside scripts"]["rounds"][side]) == 1
+
+
+def test_it_leaves_a_picture_and_logs(ran: tuple[Path, str]) -> None:
+    assert (ran[0] / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert (ran[0] / "plot.svg").read_text().rstrip().endswith("</svg>")
+    assert {log.name: log.read_text() for log in ran[0].glob("*.log")} == {"server.log": "", "old.log": ""}
+
+
+def test_help_lists_the_cases(tmp_path: Path) -> None:
+    text = bench("--help", out=tmp_path).stdout
+    listed = re.findall(r"^  (\w+) +\S.* \((quick|default|large)\)$", text, re.MULTILINE)
+    assert {"team", "growth", "watch", "workers", "scripts", "huge", "idle", "wide"} <= {name for name, _ in listed}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--cases", "tame"], "Expected one of team, growth"),
+        (["--old", "tests"], "Expected a checkout of the project, got"),
+        (["--quick", "--large"], "not allowed with"),
+    ],
+)
+def test_wrong_arguments_are_told(tmp_path: Path, arguments: list[str], why: str) -> None:
+    done = bench(*arguments, out=tmp_path)
+    assert done.returncode == 2
+    assert why in done.stderr
+
+
+def test_what_got_worse_is_told() -> None:
+    results = Results()
+    for side, cost, loss in (("old", 2.0, 0), ("presence", 2.4, 1), ("plain", 9.0, 7)):
+        sheet = Sheet(results, "1,000 sockets", side)
+        sheet.add("CPU", cost, "µs")
+        sheet.add("seen after", cost, "ms", "info")
+        sheet.add("sockets lost", loss, kind="zero")
+    assert results.worse(0.25) == []
+    assert results.worse(0.1) == ["1,000 sockets: CPU: 2 → 2.4 µs"]
+    assert results.failures() == ["1,000 sockets: expected no sockets lost, got 1"]
+
+
+def test_a_figure_is_the_median_of_its_rounds() -> None:
+    results = Results()
+    for value in (5.0, 1_250.0, 3.0):
+        Sheet(results, "1,000 sockets", "presence").add("CPU", value, "µs")
+    Sheet(results, "1,000 sockets", "plain").add("CPU", 10.0, "µs")
+    assert results.table().splitlines()[-1].split() == ["CPU,", "µs", "5", "10", "0.5"]
