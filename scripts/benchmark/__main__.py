@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmark import machine
 from benchmark.cases import CASES, Case, Effort
 from benchmark.results import Results
-from benchmark.run import Run
+from benchmark.run import carry_out
 
 _SOCKETS: Final = 10_000
 
@@ -38,27 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def tell(what: str) -> None:
         print(f"{time.monotonic() - started_s:5.0f} s  {what}", file=sys.stderr, flush=True)
 
-    run = Run(options.effort, options.scale, options.old, options.out, tell)
-    run.carry_out(options.cases or [case for case in CASES if case.effort <= options.effort])
+    cases = options.cases or [case for case in CASES if case.effort <= options.effort]
+    results = carry_out(cases, options.effort, options.scale, options.old, options.out, tell)
     tell("done")
-    _write(run.results, options.out, options.effort.name.lower())
-    worse = run.results.worse(options.tolerance)
-    for failure in run.results.failures():
+    _write(results, options.out, options.effort)
+    for failure in results.failures():
         print(f"bench: {failure}", file=sys.stderr)
+    worse = results.worse(options.tolerance)
     if options.old is not None:
         print("\n".join([f"Worse than {options.old}:", *worse]) if worse else "Nothing got worse.")
-    return 1 if worse or run.results.failures() else 0
+    return 1 if worse or results.failures() else 0
 
 
-def _write(results: Results, out: Path, effort: str) -> None:
-    # Takes half a second to import, which no other process of the run has to wait for.
+def _write(results: Results, out: Path, effort: Effort) -> None:
+    # Takes half a second to import, for which no other process of the run has to wait.
     from benchmark import plot
 
-    table = results.table()
+    table, facts = results.table(), machine.description()
     print(f"\n{table}")
-    facts = machine.description()
-    about: dict[str, Any] = {"taken": datetime.now(UTC).isoformat(timespec="seconds"), "effort": effort}
-    found = results.as_json(about | {"machine": facts})
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    found = {"taken": taken, "effort": effort.name.lower(), "machine": facts, "figures": results.as_json()}
     (out / "results.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     (out / "table.txt").write_text(table)
     plot.draw(results, out, f"{facts['machine']}, Python {facts['python']}")
@@ -88,13 +87,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     how_much = parser.add_mutually_exclusive_group()
-    for effort, about in (
-        (Effort.QUICK, "about two minutes: one round, few cases"),
-        (Effort.LARGE, "all cases: 10,000 sockets besides"),
-    ):
-        flag = f"--{effort.name.lower()}"
-        how_much.add_argument(flag, dest="effort", action="store_const", const=effort, help=about)
-    parser.add_argument("--cases", nargs="+", type=_case, metavar="CASE", help="only these, in any case")
+    about = "about three minutes: one round, few cases"
+    how_much.add_argument("--quick", dest="effort", action="store_const", const=Effort.QUICK, help=about)
+    how_much.add_argument("--large", dest="effort", action="store_const", const=Effort.LARGE, help="all cases")
+    parser.add_argument("--cases", nargs="+", type=_case, metavar="CASE", help="only these, whatever contains them")
     parser.add_argument("--old", type=_checkout, metavar="FOLDER", help="measure that checkout's server as well")
     parser.add_argument(
         "--tolerance", type=float, default=0.25, metavar="PART", help="what counts as worse (0.25: by a quarter)"

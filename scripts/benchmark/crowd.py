@@ -92,7 +92,10 @@ class Crowd:
         self._sampled = set(everybody[:: max(1, shape.sockets // shape.sampled)])
         self._watch = [self._watch_list(number) for number in everybody]
         self._tokens = [self._token(number) for number in everybody]
-        self._receivers, self._readers = self._audiences()
+        self._viewers: list[set[int]] = [{number} for number in everybody]
+        for number in everybody:
+            for seen in self._watch[number]:
+                self._viewers[seen].add(number)
         self._busy = [False] * shape.sockets
         self._turns = itertools.cycle(self._random.sample(everybody, shape.sockets))
 
@@ -189,8 +192,9 @@ class Crowd:
             await asyncio.sleep(max(0.0, started_s + index / per_s - time.perf_counter()))
             number = next(turn for turn in self._turns if turn in self._members)
             self._toggle(number)
-            expected += self._readers[number]
-            deliveries += self._receivers[number]
+            receivers, readers = self._audience(number)
+            expected += readers
+            deliveries += receivers
         await self._all_seen(expected)
         missed, per_frame = expected - samples.updates, samples.updates / max(1, samples.deltas)
         return Seen(count, deliveries, missed, per_frame, samples.latencies_ms)
@@ -221,21 +225,10 @@ class Crowd:
         mates = self._mates(number)
         return self._random.sample(mates, min(self._shape.watched, len(mates)))
 
-    def _audiences(self) -> tuple[Counter[int], Counter[int]]:
-        """For each user, how many sockets must be told of his changes, and how many of these are sampled."""
-        receivers: Counter[int] = Counter()
-        readers: Counter[int] = Counter()
-        sampled = Counter(map(self._team, self._sampled))
-        for number in range(self._shape.sockets):
-            if not self._shape.watched:
-                receivers[number] = len(self._mates(number))
-                readers[number] = sampled[self._team(number)]
-                continue
-            seen = {*self._watch[number], number}
-            receivers.update(seen)
-            if number in self._sampled:
-                readers.update(seen)
-        return receivers, readers
+    def _audience(self, number: int) -> tuple[int, int]:
+        """How many sockets must be told of a user's changes, and how many of these are sampled."""
+        viewers = self._viewers[number] if self._shape.watched else self._mates(number)
+        return len(viewers), sum(sampled in viewers for sampled in self._sampled)
 
     def _token(self, number: int) -> str:
         claims = {"sub": f"u{number}", "teams": [self._team(number)], "sid": f"s{number}", "exp": time.time() + 86_400}

@@ -8,7 +8,6 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Coroutine
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 import uvloop
@@ -34,9 +33,7 @@ class Remote(Generic[T]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     @property

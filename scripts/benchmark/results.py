@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
@@ -88,35 +88,20 @@ class Results:
         """All figures, a line each."""
         sides = {side for figure in self for side in figure.rounds}
         columns = ["presence"] + ["old", "old/new"] * ("old" in sides) + ["plain", "new/plain"] * ("plain" in sides)
-        lines = [" " * 62 + "".join(f"{column:>11}" for column in columns)]
+        lines = [" " * 68 + "".join(f"{column:>11}" for column in columns)]
         case = ""
         for figure in self:
-            if figure.case != case:
-                case = figure.case
-                lines += ["", case]
-            values = {
-                **{side: figure.median(side) for side in sides},
-                "old/new": figure.ratio("old", "presence"),
-                "new/plain": figure.ratio("presence", "plain"),
-            }
+            lines += [] if figure.case == case else ["", figure.case]
+            case = figure.case
+            values = {side: figure.median(side) for side in sides}
+            values |= {"old/new": figure.ratio("old", "presence"), "new/plain": figure.ratio("presence", "plain")}
             name = f"  {figure.name}, {figure.unit}" if figure.unit else f"  {figure.name}"
-            lines.append(f"{name:<62}" + "".join(f"{_number(values.get(column)):>11}" for column in columns))
+            lines.append(f"{name:<68}" + "".join(f"{_number(values[column]):>11}" for column in columns))
         return "\n".join(lines) + "\n"
 
-    def as_json(self, about: dict[str, Any]) -> dict[str, Any]:
+    def as_json(self) -> list[dict[str, Any]]:
         """All figures with every round."""
-        figures = [
-            {
-                "case": figure.case,
-                "name": figure.name,
-                "unit": figure.unit,
-                "kind": figure.kind,
-                "median": {side: figure.median(side) for side in figure.rounds},
-                "rounds": figure.rounds,
-            }
-            for figure in self
-        ]
-        return about | {"figures": figures}
+        return [asdict(figure) | {"median": {side: figure.median(side) for side in figure.rounds}} for figure in self]
 
 
 def percentile(values: list[float], part: float) -> float:
