@@ -64,7 +64,7 @@ def test_its_figures_are_measured(ran: tuple[Path, str]) -> None:
 def test_it_leaves_a_picture_and_logs(ran: tuple[Path, str]) -> None:
     assert (ran[0] / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert (ran[0] / "plot.svg").read_text().rstrip().endswith("</svg>")
-    assert {log.name: log.read_text() for log in ran[0].glob("*.log")} == {"server.log": "", "old.log": ""}
+    assert {log.name: log.read_text() for log in ran[0].glob("*.log")} == {"presence.log": "", "old.log": ""}
 
 
 def test_help_lists_the_cases(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_help_lists_the_cases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--cases", "tame"], "Expected one of team, growth"),
-        (["--old", "tests"], "Expected a checkout of the project, got"),
+        (["--cases", "tame"], "(choose from 'team', 'growth'"),
+        (["--old", "tests"], "Expected --old to name a checkout of the project, got"),
         (["--quick", "--large"], "not allowed with"),
     ],
 )

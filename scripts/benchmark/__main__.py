@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmark import machine
-from benchmark.cases import CASES, Case, Effort
+from benchmark.cases import CASES, Effort
 from benchmark.results import Results
 from benchmark.run import carry_out
 
@@ -25,7 +25,10 @@ _SOCKETS: Final = 10_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.old is not None and not (options.old / "presence_server" / "__main__.py").is_file():
+        parser.error(f"Expected --old to name a checkout of the project, got {options.old}")
     # Ended by a signal, it must not leave its servers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if machine.raise_file_limit() < 2 * _SOCKETS * options.scale:
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def tell(what: str) -> None:
         print(f"{time.monotonic() - started_s:5.0f} s  {what}", file=sys.stderr, flush=True)
 
-    cases = options.cases or [case for case in CASES if case.effort <= options.effort]
+    cases = [case for case in CASES if (case.name in options.cases if options.cases else case.effort <= options.effort)]
     results = carry_out(cases, options.effort, options.scale, options.old, options.out, tell)
     tell("done")
     _write(results, options.out, options.effort)
@@ -64,20 +67,6 @@ def _write(results: Results, out: Path, effort: Effort) -> None:
     print(f"Written to {out}: results.json, table.txt, plot.png, plot.svg")
 
 
-def _checkout(text: str) -> Path:
-    folder = Path(text).resolve()
-    if not (folder / "presence_server" / "__main__.py").is_file():
-        raise argparse.ArgumentTypeError(f"Expected a checkout of the project, got {folder}")
-    return folder
-
-
-def _case(name: str) -> Case:
-    for case in CASES:
-        if case.name == name:
-            return case
-    raise argparse.ArgumentTypeError(f"Expected one of {', '.join(case.name for case in CASES)}, got '{name}'")
-
-
 def _parser() -> argparse.ArgumentParser:
     lines = [f"  {case.name:<10}{case.about} ({case.effort.name.lower()})" for case in CASES]
     parser = argparse.ArgumentParser(
@@ -90,8 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     about = "about three minutes: one round, few cases"
     how_much.add_argument("--quick", dest="effort", action="store_const", const=Effort.QUICK, help=about)
     how_much.add_argument("--large", dest="effort", action="store_const", const=Effort.LARGE, help="all cases")
-    parser.add_argument("--cases", nargs="+", type=_case, metavar="CASE", help="only these, whatever contains them")
-    parser.add_argument("--old", type=_checkout, metavar="FOLDER", help="measure that checkout's server as well")
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        choices=[case.name for case in CASES],
+        metavar="CASE",
+        help="only these, whatever contains them",
+    )
+    parser.add_argument(
+        "--old", type=lambda text: Path(text).resolve(), metavar="FOLDER", help="measure that checkout's server as well"
+    )
     parser.add_argument(
         "--tolerance", type=float, default=0.25, metavar="PART", help="what counts as worse (0.25: by a quarter)"
     )

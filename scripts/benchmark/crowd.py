@@ -7,7 +7,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -36,8 +36,8 @@ class Shape:
         sockets: how many, each a user of its own.
         team_size: how many of them share a team.
         watched: how many users each one narrows its view to; 0 for the whole team.
-        sampled: how many sockets read what they get.
         plain: speak to the plain endpoint instead.
+        sampled: how many sockets read what they get.
     """
 
     urls: Sequence[str]
@@ -45,13 +45,13 @@ class Shape:
     teams: str
     sockets: int
     team_size: int
-    watched: int = 0
+    watched: int
+    plain: bool
     sampled: int = 20
-    plain: bool = False
 
 
 class Entered(NamedTuple):
-    """How a crowd came in: how long until the last view was complete, how many by which kind, how many not."""
+    """How long until the last view was complete, how many were so by which kind of message, and who failed."""
 
     wall_s: float
     snapshots: int
@@ -60,15 +60,8 @@ class Entered(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What came of changes.
-
-    Attributes:
-        changes: how many.
-        deliveries: changes times those who must be told.
-        missed: how many updates the sampled sockets should have seen and did not.
-        updates_per_frame: at the sampled sockets.
-        latencies_ms: from asking to seeing, at the sampled sockets.
-    """
+    """What came of changes: how many; these times those who must be told; and, at the sampled sockets, updates that did
+    not come, updates per frame, and milliseconds from asking to seeing."""
 
     changes: int
     deliveries: int
@@ -82,22 +75,25 @@ class Crowd:
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        self._random = random.Random(1)
         self._samples = Samples()
         self._members: dict[int, Member] = {}
         self._leaving = False
         self._lost: Counter[int] = Counter()
-        self._alone = asyncio.Event()
-        everybody = range(shape.sockets)
+        self._gone_one = asyncio.Event()
+        everybody, dice = range(shape.sockets), random.Random(1)
         self._sampled = set(everybody[:: max(1, shape.sockets // shape.sampled)])
-        self._watch = [self._watch_list(number) for number in everybody]
         self._tokens = [self._token(number) for number in everybody]
-        self._viewers: list[set[int]] = [{number} for number in everybody]
-        for number in everybody:
-            for seen in self._watch[number]:
-                self._viewers[seen].add(number)
         self._busy = [False] * shape.sockets
-        self._turns = itertools.cycle(self._random.sample(everybody, shape.sockets))
+        self._turns = itertools.cycle(dice.sample(everybody, shape.sockets))
+        self._watch: list[list[int]] = []
+        self._viewers: list[Collection[int]] = [self._mates(number) for number in everybody]
+        if shape.watched:
+            self._watch = [dice.sample(mates, min(shape.watched, len(mates))) for mates in map(self._mates, everybody)]
+            viewers = [{number} for number in everybody]
+            for number, watched in enumerate(self._watch):
+                for seen in watched:
+                    viewers[seen].add(number)
+            self._viewers = [*viewers]
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
@@ -139,22 +135,18 @@ class Crowd:
         for member in list(self._members.values()):
             member.drop()
         while self._members:
-            self._alone.clear()
-            await self._alone.wait()
+            self._gone_one.clear()
+            await self._gone_one.wait()
         self._leaving = False
         lost, self._lost = self._lost, Counter()
         return dict(lost)
 
     async def _enter(self, number: int, hello: bytes, gate: asyncio.Barrier | None) -> str:
-        urls = self._shape.urls
-        member = Member(number, self._samples if number in self._sampled else None, self._gone)
-        self._members[number] = member
+        member = self._members[number] = Member(number, self._samples if number in self._sampled else None, self._gone)
+        url = self._shape.urls[number % len(self._shape.urls)]
         async with asyncio.timeout(_ENTRY_S):
             await ws_connect(
-                lambda: member,
-                urls[number % len(urls)],
-                read_buffer_init_size=_READ_BUFFER_BYTES,
-                websocket_handshake_timeout=_ENTRY_S,
+                lambda: member, url, read_buffer_init_size=_READ_BUFFER_BYTES, websocket_handshake_timeout=_ENTRY_S
             )
             if gate is not None:
                 await gate.wait()
@@ -166,7 +158,7 @@ class Crowd:
             del self._members[member.number]
         if not self._leaving:
             self._lost[code] += 1
-        self._alone.set()
+        self._gone_one.set()
 
     # --- what they ask for ------------------------------------------------------------------------------------------
 
@@ -191,26 +183,19 @@ class Crowd:
         for index in range(count):
             await asyncio.sleep(max(0.0, started_s + index / per_s - time.perf_counter()))
             number = next(turn for turn in self._turns if turn in self._members)
-            self._toggle(number)
-            receivers, readers = self._audience(number)
-            expected += readers
-            deliveries += receivers
-        await self._all_seen(expected)
-        missed, per_frame = expected - samples.updates, samples.updates / max(1, samples.deltas)
-        return Seen(count, deliveries, missed, per_frame, samples.latencies_ms)
-
-    def _toggle(self, number: int) -> None:
-        self._busy[number] = not self._busy[number]
-        status = "busy" if self._busy[number] else "online"
-        self._samples.stamps[f"u{number}"] = (status, time.perf_counter())
-        self._members[number].send(b'{"type":"set_status","id":1,"status":"%b"}' % status.encode())
-
-    async def _all_seen(self, expected: int) -> None:
-        seen, since_s = self._samples.updates, time.perf_counter()
-        while self._samples.updates < expected and time.perf_counter() - since_s < _QUIET_S:
+            self._busy[number] = not self._busy[number]
+            status = "busy" if self._busy[number] else "online"
+            samples.stamps[f"u{number}"] = (status, time.perf_counter())
+            self._members[number].send(b'{"type":"set_status","id":1,"status":"%b"}' % status.encode())
+            expected += sum(sampled in self._viewers[number] for sampled in self._sampled)
+            deliveries += len(self._viewers[number])
+        seen, since_s = 0, time.perf_counter()
+        while samples.updates < expected and time.perf_counter() - since_s < _QUIET_S:
             await asyncio.sleep(_STEP_S)
-            if self._samples.updates != seen:
-                seen, since_s = self._samples.updates, time.perf_counter()
+            if samples.updates != seen:
+                seen, since_s = samples.updates, time.perf_counter()
+        per_frame = samples.updates / max(1, samples.deltas)
+        return Seen(count, deliveries, expected - samples.updates, per_frame, samples.latencies_ms)
 
     # --- who is who -------------------------------------------------------------------------------------------------
 
@@ -220,15 +205,6 @@ class Crowd:
     def _mates(self, number: int) -> range:
         first = number // self._shape.team_size * self._shape.team_size
         return range(first, min(first + self._shape.team_size, self._shape.sockets))
-
-    def _watch_list(self, number: int) -> list[int]:
-        mates = self._mates(number)
-        return self._random.sample(mates, min(self._shape.watched, len(mates)))
-
-    def _audience(self, number: int) -> tuple[int, int]:
-        """How many sockets must be told of a user's changes, and how many of these are sampled."""
-        viewers = self._viewers[number] if self._shape.watched else self._mates(number)
-        return len(viewers), sum(sampled in viewers for sampled in self._sampled)
 
     def _token(self, number: int) -> str:
         claims = {"sub": f"u{number}", "teams": [self._team(number)], "sid": f"s{number}", "exp": time.time() + 86_400}

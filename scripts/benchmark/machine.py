@@ -25,10 +25,7 @@ def cpu_s(pid: int) -> float:
 
 def resident_kb(pid: int) -> int:
     """Resident memory of a process: VmRSS of /proc/<pid>/status, kilobytes."""
-    found = re.search(r"^VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    if found is None:
-        raise RuntimeError(f"Expected VmRSS of process {pid}, got none: it has ended")
-    return int(found[1])
+    return int(_found(rf"/proc/{pid}/status", r"^VmRSS:\s*(\d+)"))
 
 
 def raise_file_limit() -> int:
@@ -40,11 +37,12 @@ def raise_file_limit() -> int:
 
 def description() -> dict[str, str]:
     """What the figures were measured on."""
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    processor = found[1].strip() if found else "unknown processor"
-    facts = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {processor}",
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
+    processor = _found("/proc/cpuinfo", r"^model name\s*: (.*)$")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {processor}"
+    facts = {"machine": machine, "system": platform.platform(), "python": platform.python_version()}
     return facts | {package: version(package) for package in _PACKAGES}
+
+
+def _found(path: str, pattern: str) -> str:
+    found = re.search(pattern, Path(path).read_text(), re.MULTILINE)
+    return found[1] if found else "0"

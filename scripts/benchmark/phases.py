@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from benchmark.crowd import Crowd, Entered, Seen
+from benchmark.crowd import Crowd, Entered
 from benchmark.results import Results, Sheet, percentile
 from benchmark.sides import Cost, Side, Window
 
@@ -24,6 +25,7 @@ _PROBE_S: Final = 0.05
 _DENSE_PROBE_S: Final = 0.005
 # In this time a person at work lets his browser beat once.
 _BEAT_S: Final = 25.0
+_PING_S: Final = 20.0
 # A few changes cost Valkey less than what it does besides varies.
 _MANY: Final = 50
 _TEAM: Final = 10
@@ -33,11 +35,11 @@ _BULK: Final = 50
 def in_turn(phase: Callable[[Side, Scene, Sheet], None]) -> Phase:
     """Make a phase of what is done to one side after the other."""
 
-    def work(sides: list[Side], scene: Scene, results: Results) -> None:
+    def through(sides: list[Side], scene: Scene, results: Results) -> None:
         for side in sides:
             phase(side, scene, Sheet(results, scene.title, side.name))
 
-    return work
+    return through
 
 
 def warm_up(side: Side) -> None:
@@ -51,8 +53,8 @@ def warm_up(side: Side) -> None:
 
 
 def nobody(sides: list[Side], scene: Scene, results: Results) -> None:
-    """Nobody is there: what Valkey and the server take for themselves, which is in all that idle people cost."""
-    for side, window in zip(sides, _at_once(sides, lambda _: time.sleep(scene.idle_s)), strict=True):
+    """Nobody is there: what the server and Valkey take for themselves, which is in all that idle people cost."""
+    for side, window in _at_once(sides, lambda _: time.sleep(scene.idle_s)):
         sheet = Sheet(results, scene.title, side.name)
         sheet.add("CPU of the server with nobody there", window.cost.server / window.wall_s * 100, "%", "info")
         sheet.add("Valkey's CPU with nobody there", window.cost.valkey / window.wall_s * 100, "%", "info")
@@ -62,18 +64,15 @@ def nobody(sides: list[Side], scene: Scene, results: Results) -> None:
 def sign_in(side: Side, scene: Scene, sheet: Sheet) -> None:
     """Everybody signs in for the first time, and so is told to everybody; then they just are."""
     side.gather("team", scene.sockets, scene.team_size or scene.sockets, scene.watched)
-    before_kb = side.resident_kb()
-    before_bytes = side.valkey.memory_bytes() if side.valkey else 0
-    with side.coming():
-        window = side.measure(lambda: side.crowd.call(Crowd.connect, scene.connects_per_s))
-    count = _entered(window, sheet)
-    _used("signing in", window, sheet)
+    before_kb, before_bytes = side.resident_kb(), side.stored_bytes()
+    window = side.measure(lambda: side.crowd.call(Crowd.connect, scene.connects_per_s))
+    count = _entered("signing in", window, sheet)
     sheet.add("CPU per first sign-in, told to all", window.cost.server / count * _US, "µs", "info")
     time.sleep(_SETTLE_S)
     sheet.add("memory per idle socket", (side.resident_kb() - before_kb) / count, "KB")
     if side.valkey:
         sheet.add("Valkey's CPU per first sign-in", window.cost.valkey / count * _US, "µs")
-        sheet.add("bytes in Redis per user", (side.valkey.memory_bytes() - before_bytes) / count)
+        sheet.add("bytes in Redis per user", (side.stored_bytes() - before_bytes) / count)
 
 
 @in_turn
@@ -81,10 +80,8 @@ def reconnect(side: Side, scene: Scene, sheet: Sheet) -> None:
     """Everybody leaves and comes back without a word of where he was: token, join, and a whole snapshot."""
     _drop(side, sheet)
     side.await_empty()
-    with side.coming():
-        window = side.measure(lambda: side.crowd.call(Crowd.connect, scene.connects_per_s, full=True))
-    count = _entered(window, sheet)
-    _used("connecting", window, sheet)
+    window = side.measure(lambda: side.crowd.call(Crowd.connect, scene.connects_per_s, full=True))
+    count = _entered("connecting", window, sheet)
     sheet.add("CPU per connect: token, join, snapshot", window.cost.server / count * _US, "µs")
     if side.valkey:
         sheet.add("Valkey's CPU per connect", window.cost.valkey / count * _US, "µs")
@@ -92,36 +89,32 @@ def reconnect(side: Side, scene: Scene, sheet: Sheet) -> None:
 
 def rest(sides: list[Side], scene: Scene, results: Results) -> None:
     """Nothing happens, on all sides at once; what that takes is left out of what the later phases cost."""
-    for side, window in zip(sides, _at_once(sides, lambda _: time.sleep(scene.idle_s)), strict=True):
-        # What comes in bursts is waited for, and so is not in the other phases.
-        per_s = Cost(*(total / window.wall_s for total in window.cost))
-        side.idle = Cost() if side.pings_at_once else per_s
-        # The plain endpoint does nothing but ping, every 20 s.
-        if not side.plain or scene.idle_s >= 20:
+    for side, window in _at_once(sides, lambda _: time.sleep(scene.idle_s)):
+        # The plain endpoint does nothing but ping, every 20 s: those who came quickly all at once, which is mostly
+        # not in the other phases.
+        if not side.plain or scene.sockets / scene.connects_per_s > _PING_S / 2:
+            side.idle = Cost(*(total / window.wall_s for total in window.cost))
+        if not side.plain or scene.idle_s >= _PING_S:
             _per_user("while all are idle", side, window, scene, results)
 
 
 def work(sides: list[Side], scene: Scene, results: Results) -> None:
     """Everybody is at work and says so every 25 s, on all sides at once."""
     rate = scene.sockets / _BEAT_S
-    for side, window in zip(
-        sides, _at_once(sides, lambda side: side.crowd.call(Crowd.beat, rate, scene.work_s)), strict=True
-    ):
+    for side, window in _at_once(sides, lambda side: side.crowd.call(Crowd.beat, rate, scene.work_s)):
         _per_user("while all beat every 25 s", side, window, scene, results)
 
 
 @in_turn
 def heartbeats(side: Side, scene: Scene, sheet: Sheet) -> None:
     """Everybody beats."""
-    side.await_pings_over(scene.load_s)
     window = side.measure(lambda: side.crowd.call(Crowd.beat, scene.heartbeats_per_s, scene.load_s))
     _used("heartbeats", window, sheet)
-    busy = window.cost.less(side.idle, window.wall_s)
-    sheet.add("CPU per heartbeat", busy.server / window.answer * _US, "µs")
+    sent, busy = window.answer, window.cost.less(side.idle, window.wall_s)
+    sheet.add("CPU per heartbeat", busy.server / sent * _US, "µs")
     if side.valkey:
-        missing = window.answer - window.cost.heartbeats
-        sheet.add("heartbeats not counted", missing, kind="zero")
-        sheet.add("Redis commands sent for 1,000 heartbeats", busy.sent / window.answer * 1_000)
+        sheet.add("heartbeats not counted", sent - window.cost.heartbeats, kind="zero")
+        sheet.add("Redis commands sent for 1,000 heartbeats", busy.sent / sent * 1_000)
 
 
 @in_turn
@@ -145,10 +138,8 @@ def storm(side: Side, scene: Scene, sheet: Sheet) -> None:
         _drop(side, sheet)
         return side.crowd.call(Crowd.connect, resume=not side.plain, full=True)
 
-    with side.coming():
-        window = side.measure(break_and_return, _DENSE_PROBE_S)
-    count = _entered(window, sheet)
-    _used("storm", window, sheet)
+    window = side.measure(break_and_return, _DENSE_PROBE_S)
+    count = _entered("storm", window, sheet)
     sheet.add("storm: until all are back", window.answer.wall_s, "s")
     sheet.add("storm: CPU per return", window.cost.server / count * _US, "µs")
     sheet.add("storm: longest wait for the event loop", percentile(window.round_trips_ms, 1), "ms", "info")
@@ -160,54 +151,49 @@ def storm(side: Side, scene: Scene, sheet: Sheet) -> None:
 @in_turn
 def scripts(side: Side, scene: Scene, sheet: Sheet) -> None:
     """How long Redis is inside scripts: joins and choices a call each, in teams of ten; joins of 50 at once, in one."""
-    size, per_s = scene.sockets, scene.connects_per_s
+    size, per_s, crowd = scene.sockets, scene.connects_per_s, side.crowd
     # One of each team after the other, so that nobody shares a call.
     order = sorted(range(size), key=lambda number: number % _TEAM)
     first, others = order[: size // _TEAM], order[size // _TEAM :]
     side.gather("calls", size, _TEAM)
-    side.crowd.call(Crowd.connect, per_s, first)
-    _inside("a join", len(others), side, sheet, lambda: side.crowd.call(Crowd.connect, per_s, others))
-    _inside("a choice", size, side, sheet, lambda: side.crowd.call(Crowd.change, per_s, size))
-    side.crowd.call(Crowd.drop)
+    crowd.call(Crowd.connect, per_s, first)
+    _inside("a join", len(others), side, sheet, lambda: crowd.call(Crowd.connect, per_s, others))
+    _inside("a choice", size, side, sheet, lambda: crowd.call(Crowd.change, per_s, size))
+    crowd.call(Crowd.drop)
     side.gather("bulk", size, size)
-
-    def join_together() -> None:
-        for at in range(0, size, _BULK):
-            side.crowd.call(Crowd.connect, 0, range(at, min(at + _BULK, size)), together=True)
-
-    _inside("one of 50 joins at once", size, side, sheet, join_together)
+    bulks = [range(at, min(at + _BULK, size)) for at in range(0, size, _BULK)]
+    together: Callable[[range], object] = partial(crowd.call, Crowd.connect, 0, together=True)
+    _inside("one of 50 joins at once", size, side, sheet, lambda: [together(bulk) for bulk in bulks])
 
 
 def _inside(what: str, times: int, side: Side, sheet: Sheet, work: Callable[[], object]) -> None:
-    window = side.measure(work)
-    sheet.add(f"{what}: time inside scripts", window.cost.scripts_us / times, "µs")
-    sheet.add(f"{what}: scripts run", window.cost.scripts / times, kind="info")
+    cost = side.measure(work).cost
+    sheet.add(f"{what}: time inside scripts", cost.scripts_us / times, "µs")
+    sheet.add(f"{what}: scripts run", cost.scripts / times, kind="info")
 
 
-def _at_once(sides: list[Side], work: Callable[[Side], T]) -> list[Window[T]]:
+def _at_once(sides: list[Side], work: Callable[[Side], T]) -> list[tuple[Side, Window[T]]]:
     with ThreadPoolExecutor(len(sides)) as pool:
-        return list(pool.map(lambda side: side.measure(lambda: work(side)), sides))
+        return list(zip(sides, pool.map(lambda side: side.measure(lambda: work(side)), sides), strict=True))
 
 
 def _per_user(when: str, side: Side, window: Window[Any], scene: Scene, results: Results) -> None:
-    sheet = Sheet(results, scene.title, side.name)
+    sheet, cost = Sheet(results, scene.title, side.name), window.cost
     users_s = scene.sockets * window.wall_s
-    sheet.add(f"CPU of the server {when}", window.cost.server / window.wall_s * 100, "%")
-    sheet.add(f"… per user and second {when}", window.cost.server / users_s * _US, "µs", "info")
+    sheet.add(f"CPU of the server {when}", cost.server / window.wall_s * 100, "%")
+    sheet.add(f"CPU of the server per user and second {when}", cost.server / users_s * _US, "µs", "info")
     if side.valkey:
-        sheet.add(f"Valkey's CPU {when}", window.cost.valkey / window.wall_s * 100, "%")
-        sheet.add(f"Valkey's CPU per user and second {when}", window.cost.valkey / users_s * _US, "µs", "info")
-        sheet.add(f"Redis commands sent per user and second {when}", window.cost.sent / users_s)
-        sheet.add(f"Redis commands run per user and second {when}", window.cost.run / users_s)
-        sheet.add(f"Redis traffic per user and second {when}", window.cost.bytes / users_s, "bytes")
+        sheet.add(f"Valkey's CPU {when}", cost.valkey / window.wall_s * 100, "%")
+        sheet.add(f"Valkey's CPU per user and second {when}", cost.valkey / users_s * _US, "µs", "info")
+        sheet.add(f"Redis commands sent per user and second {when}", cost.sent / users_s)
+        sheet.add(f"Redis commands run per user and second {when}", cost.run / users_s)
+        sheet.add(f"Redis traffic per user and second {when}", cost.bytes / users_s, "bytes")
 
 
 def _change(what: str, side: Side, per_s: float, seconds: float, sheet: Sheet) -> None:
-    side.await_pings_over(seconds)
-    count = round(per_s * seconds)
-    window: Window[Seen] = side.measure(lambda: side.crowd.call(Crowd.change, per_s, count), _PROBE_S)
-    seen, busy = window.answer, window.cost.less(side.idle, window.wall_s)
+    window = side.measure(lambda: side.crowd.call(Crowd.change, per_s, round(per_s * seconds)), _PROBE_S)
     _used(what, window, sheet)
+    seen, busy = window.answer, window.cost.less(side.idle, window.wall_s)
     sheet.add(f"{what}: CPU per update delivered", busy.server / seen.deliveries * _US, "µs")
     sheet.add(f"{what}: CPU per change", busy.server / seen.changes * _US, "µs", "info")
     # In teams of one the sampled sockets hardly ever have anything to see.
@@ -227,8 +213,9 @@ def _drop(side: Side, sheet: Sheet) -> None:
         sheet.add(f"sockets lost with close code {code}", count, kind="zero")
 
 
-def _entered(window: Window[Entered], sheet: Sheet) -> int:
+def _entered(what: str, window: Window[Entered], sheet: Sheet) -> int:
     entered = window.answer
+    _used(what, window, sheet)
     sheet.add("connects that failed", len(entered.failures), kind="zero")
     if not entered.snapshots + entered.deltas:
         raise RuntimeError(f"Expected sockets to get in, got {entered.failures[:1]}")

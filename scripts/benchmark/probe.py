@@ -6,60 +6,51 @@ nor its loop is in the figure.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from typing import Final, Self
+from collections.abc import Iterator
+from typing import Final
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
-_RESTING_S: Final = 0.05
 _PATIENCE_S: Final = 60.0
 
 
 class Probe:
-    """One socket that does nothing but ping, where it is wanted: each ping costs the server something, too.
+    """Pings of one socket, where they are wanted: each costs the server something, too."""
 
-    Args:
-        url: of the WebSocket endpoint.
-        hello: the first text frame.
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
 
-    Attributes:
-        interval_s: how long to wait between pings; 0 to send none.
-    """
+    @contextlib.contextmanager
+    def pinging(self, interval_s: float) -> Iterator[list[float]]:
+        """Ping so often in this block, 0 for never; gives the round trips, milliseconds."""
+        round_trips_ms: list[float] = []
+        over = threading.Event()
 
-    def __init__(self, url: str, hello: str) -> None:
-        self._socket = connect(
-            url, compression=None, ping_interval=None, max_queue=None, close_timeout=1, open_timeout=_PATIENCE_S
-        )
-        self._socket.send(hello)
-        self.interval_s = 0.0
-        self._round_trips_ms: list[float] = []
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
+        def ping() -> None:
+            while not over.wait(interval_s):
+                started_s = time.perf_counter()
+                with contextlib.suppress(ConnectionClosed):
+                    self._socket.ping().wait(_PATIENCE_S)
+                round_trips_ms.append((time.perf_counter() - started_s) * 1000)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        thread = threading.Thread(target=ping)
+        if interval_s:
+            thread.start()
+        try:
+            yield round_trips_ms
+        finally:
+            over.set()
+            if interval_s:
+                thread.join()
 
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._socket.close()
-        self._thread.join()
 
-    def take(self) -> list[float]:
-        """The round trips since the last call, milliseconds."""
-        taken, self._round_trips_ms = self._round_trips_ms, []
-        return taken
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self.interval_s or _RESTING_S):
-            if not self.interval_s:
-                continue
-            started_s = time.perf_counter()
-            try:
-                answered = self._socket.ping().wait(_PATIENCE_S)
-            except ConnectionClosed:
-                return
-            if answered:
-                self._round_trips_ms.append((time.perf_counter() - started_s) * 1000)
+@contextlib.contextmanager
+def probing(url: str, hello: str) -> Iterator[Probe]:
+    """Connect a socket that does nothing else, and say hello."""
+    with connect(url, compression=None, ping_interval=None, max_queue=None, open_timeout=_PATIENCE_S) as socket:
+        socket.send(hello)
+        yield Probe(socket)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine
-from multiprocessing.connection import Connection
+from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 import uvloop
@@ -16,19 +19,20 @@ T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Of the other process: its object, and the loop that runs in a thread between calls, too.
+_held: Any = None
+_loop = uvloop.new_event_loop()
+
 
 class Remote(Generic[T]):
     """A process that makes an object and carries out what is asked of it, one call at a time.
 
-    Everything given and returned is pickled. The object's tasks go on between calls.
+    Everything given and returned is pickled. What fails there is raised here.
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start)
+        self.pid = self._pool.submit(os.getpid).result()
 
     def __enter__(self) -> Self:
         return self
@@ -36,62 +40,42 @@ class Remote(Generic[T]):
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
     def make(self, kind: Callable[P, T], *args: P.args, **named: P.kwargs) -> None:
         """Make the object; the one before is forgotten."""
-        self._order(None, kind, args, named)
+        self._pool.submit(_make, kind, args, named).result()
+
+    def begin(
+        self, method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]], *args: P.args, **named: P.kwargs
+    ) -> Future[R]:
+        """Have one of the object's coroutine methods, given as `Class.method`, carried out."""
+        return self._pool.submit(_call, method, args, named)
 
     def call(self, method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]], *args: P.args, **named: P.kwargs) -> R:
-        """Carry out one of the object's coroutine methods, given as `Class.method`, and return what it does.
-
-        Raises:
-            RuntimeError: it failed.
-        """
-        answer: R = self._order(method, None, args, named)
-        return answer
+        """The same, and wait for what it returns."""
+        return self.begin(method, *args, **named).result()
 
     def kill(self) -> None:
         """End the process at once."""
-        self._process.kill()
-        self._process.join()
-
-    def _order(self, *order: Any) -> Any:
-        try:
-            self._connection.send(order)
-            done, answer = self._connection.recv()
-        except (EOFError, OSError) as exc:
-            raise RuntimeError(f"Expected process {self.pid} to answer, got {exc!r}") from exc
-        if not done:
-            raise RuntimeError(f"Expected {order[0] or order[1]} to work, got {answer}")
-        return answer
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._pool.shutdown(cancel_futures=True)
 
 
-def _serve(connection: Connection) -> None:
+def _start() -> None:
     # Ctrl-C is for the process that measures: it ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uvloop.run(_answer(connection))
+    threading.Thread(target=_loop.run_forever, daemon=True).start()
 
 
-async def _answer(connection: Connection) -> None:
-    held: Any = None
-    while True:
-        try:
-            method, kind, args, named = await asyncio.to_thread(connection.recv)
-        except EOFError:
-            return
-        try:
-            answer = None
-            if method is None:
-                held = kind(*args, **named)
-                # What has been made by now stays; looking through it again and again is not to be measured.
-                gc.freeze()
-            else:
-                answer = await method(held, *args, **named)
-        except Exception as exc:
-            connection.send((False, repr(exc)))
-        else:
-            connection.send((True, answer))
+def _make(kind: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    async def make() -> None:
+        global _held
+        _held = kind(*args, **named)
+        # What has been made by now stays; looking through it again and again is not to be measured.
+        gc.freeze()
+
+    asyncio.run_coroutine_threadsafe(make(), _loop).result()
+
+
+def _call(method: Callable[..., Coroutine[Any, Any, Any]], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    return asyncio.run_coroutine_threadsafe(method(_held, *args, **named), _loop).result()

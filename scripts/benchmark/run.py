@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmark import phases, sides
 from benchmark.cases import Case, Effort, Scene
 from benchmark.results import Results
+from tests.support.worker import ROOT
 
 
 def carry_out(
@@ -31,8 +32,8 @@ def carry_out(
                 _play(scene.fitted(effort, scale), old, folder, results, tell)
             if case.alone is not None:
                 case.alone(results, scale, tell)
-        except (RuntimeError, OSError) as exc:
-            results.failed(f"{case.name}: {exc}")
+        except Exception as exc:
+            results.failed(f"{case.name}: {exc!r}")
     return results
 
 
@@ -40,11 +41,11 @@ def _play(scene: Scene, old: Path | None, folder: Path, results: Results, tell: 
     for turn in range(scene.rounds):
         tell(f"{scene.title}, round {turn + 1} of {scene.rounds}")
         with contextlib.ExitStack() as stack:
-            contexts = [sides.presence("presence", sides.HERE, folder / "server.log", scene.workers)]
+            contexts = [sides.presence("presence", ROOT, folder, scene.workers)]
             if old is not None:
-                contexts.append(sides.presence("old", old, folder / "old.log", scene.workers))
+                contexts.append(sides.presence("old", old, folder, scene.workers))
             if scene.plain:
-                contexts.append(sides.plain(folder / "plain.log"))
+                contexts.append(sides.plain(folder))
             started = [stack.enter_context(context) for context in contexts]
             # Who comes first changes from turn to turn.
             first = turn % len(started)

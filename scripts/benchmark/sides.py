@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,19 +17,17 @@ import orjson
 
 from benchmark import machine
 from benchmark.crowd import Crowd, Shape
-from benchmark.probe import Probe
-from benchmark.processes import free_port, get, serving
+from benchmark.probe import Probe, probing
 from benchmark.remote import Remote
-from benchmark.valkey import Valkey
+from benchmark.valkey import CountingValkey
+from tests.support.ports import free_port
+from tests.support.process import Process
+from tests.support.worker import ROOT, environment, get_status
 
-HERE: Final = Path(__file__).parents[2]
 _SECRET: Final = "a secret of benchmarks alone, 32 bytes or more"
 # A server writes what it has counted down twice a second.
 _COUNTED_S: Final = 0.55
 _SETTLED_S: Final = 60.0
-# uvicorn pings each socket so long after the last time, so that those of a crowd that came together go out together.
-_PING_S: Final = 20.0
-_PONG_S: Final = 1.0
 
 T = TypeVar("T")
 
@@ -85,60 +85,38 @@ class Side:
     ports: list[int]
     crowd: Remote[Crowd]
     probe: Probe
-    valkey: Valkey | None
+    valkey: CountingValkey | None
     idle: Cost = Cost()  # noqa: RUF009
-    _came_s: float = 0.0
-    _coming_s: float = 0.0
 
     @property
     def plain(self) -> bool:
         return self.valkey is None
 
-    def gather(self, teams: str, sockets: int, team_size: int, watched: int = 0, sampled: int = 20) -> None:
+    def gather(self, teams: str, sockets: int, team_size: int, watched: int = 0) -> None:
         """Have the load generator make a crowd ready, in teams whose names begin with `teams`."""
         urls = [_url(port, plain=self.plain) for port in self.ports]
         watched = 0 if self.plain else watched
-        self.crowd.make(Crowd, Shape(urls, _SECRET, teams, sockets, team_size, watched, sampled, self.plain))
-
-    @contextlib.contextmanager
-    def coming(self) -> Iterator[None]:
-        """Everybody comes in this block: pings will follow."""
-        self._came_s = time.monotonic()
-        yield
-        self._coming_s = time.monotonic() - self._came_s
-
-    @property
-    def pings_at_once(self) -> bool:
-        """Whether the crowd is pinged in a burst: the server spreads pings by itself."""
-        return self.plain and self._coming_s < _PING_S / 2
-
-    def await_pings_over(self, seconds: float) -> None:
-        """Wait until nothing will be pinged in a burst for so many seconds."""
-        if self.pings_at_once:
-            into_s = (time.monotonic() - self._came_s) % _PING_S
-            over_s = self._coming_s + _PONG_S
-            if into_s < over_s:
-                time.sleep(over_s - into_s)
-            elif into_s + seconds + _PONG_S > _PING_S:
-                time.sleep(_PING_S - into_s + over_s)
+        self.crowd.make(Crowd, Shape(urls, _SECRET, teams, sockets, team_size, watched, self.plain))
 
     def measure(self, work: Callable[[], T], probe_s: float = 0.0) -> Window[T]:
         """Do some work and see what it costs; with `probe_s`, probe the event loop that often meanwhile."""
         counters, counts = self._counters(), self._counts()
-        self.probe.take()
-        self.probe.interval_s = probe_s
-        cpu, started_s = self._cpu(), time.monotonic()
-        answer = work()
-        wall_s, cpu_after = time.monotonic() - started_s, self._cpu()
-        self.probe.interval_s = 0.0
+        with self.probe.pinging(probe_s) as round_trips_ms:
+            cpu, started_s = self._cpu(), time.monotonic()
+            answer = work()
+            wall_s, cpu_after = time.monotonic() - started_s, self._cpu()
         counts_after = self._counts()
         time.sleep(0.0 if self.plain else _COUNTED_S)
         after = Cost(*cpu_after, *counts_after, *self._counters())
-        return Window(answer, wall_s, after.less(Cost(*cpu, *counts, *counters)), self.probe.take())
+        return Window(answer, wall_s, after.less(Cost(*cpu, *counts, *counters)), round_trips_ms)
 
     def resident_kb(self) -> int:
         """Resident memory of the server's processes."""
         return sum(map(machine.resident_kb, self.pids))
+
+    def stored_bytes(self) -> int:
+        """Memory of Valkey for its data and all around them; 0 where there is none."""
+        return self.valkey.memory_bytes() if self.valkey else 0
 
     def await_empty(self) -> None:
         """Wait until the server has noticed that all sockets but the probe's are gone."""
@@ -150,7 +128,7 @@ class Side:
         time.sleep(_COUNTED_S)
 
     def _sockets(self) -> float:
-        return float(get(self.ports[0], "/readyz")[1]) if self.plain else self._metric("connections")
+        return float(_get(self.ports[0], "/readyz")) if self.plain else self._metric("connections")
 
     def _cpu(self) -> tuple[float, float, float]:
         valkey_s = 0.0 if self.valkey is None else machine.cpu_s(self.valkey.pid)
@@ -164,41 +142,50 @@ class Side:
 
     def _metric(self, name: str) -> float:
         """One of the server's counters, summed over its processes."""
-        pages = [] if self.plain else [get(port, "/metrics")[1] for port in self.ports]
+        pages = [] if self.plain else [_get(port, "/metrics") for port in self.ports]
         found = [re.search(rf"^presence_{name} (\S+)$", page, re.MULTILINE) for page in pages]
         return sum(float(value[1]) for value in found if value is not None)
 
 
 @contextlib.contextmanager
-def presence(name: str, checkout: Path, log: Path, workers: int = 1) -> Iterator[Side]:
-    """Start the server of a checkout, with its default settings, on an empty Valkey."""
+def presence(name: str, checkout: Path, folder: Path, workers: int = 1) -> Iterator[Side]:
+    """Start the server of a checkout, with its default settings, on an empty Valkey; its log goes to `folder`."""
     with contextlib.ExitStack() as stack:
-        valkey = stack.enter_context(Valkey())
-        variables = {
-            "PRESENCE_REDIS_URL": valkey.url,
-            "PRESENCE_JWT_SECRET": _SECRET,
-            "PRESENCE_LOG_LEVEL": "warning",
-        }
+        valkey = stack.enter_context(CountingValkey())
         ports = [free_port() for _ in range(workers)]
-        servers = [
-            stack.enter_context(
-                serving(checkout, port, log, "presence_server", "serve", PRESENCE_PORT=port, **variables)
-            )
+        settings = {"redis_url": valkey.url, "jwt_secret": _SECRET, "log_level": "warning"}
+        pids = [
+            _serve(stack, name, folder, port, ["presence_server", "serve"], checkout, settings | {"port": port})
             for port in ports
         ]
         claims = {"sub": "probe", "teams": ["probe"], "exp": time.time() + 86_400}
-        hello = {"token": jwt.encode(claims, _SECRET, "HS256"), "idle_ms": 0}
-        yield _side(stack, name, [server.pid for server in servers], ports, hello, valkey)
+        yield _side(stack, name, pids, ports, {"token": jwt.encode(claims, _SECRET, "HS256"), "idle_ms": 0}, valkey)
 
 
 @contextlib.contextmanager
-def plain(log: Path) -> Iterator[Side]:
+def plain(folder: Path) -> Iterator[Side]:
     """Start the plain endpoint."""
     with contextlib.ExitStack() as stack:
         port = free_port()
-        server = serving(HERE / "scripts", port, log, "benchmark.plain", str(port), BENCHMARK_SECRET=_SECRET)
-        pid = stack.enter_context(server).pid
+        pid = _serve(stack, "plain", folder, port, ["benchmark.plain", str(port), _SECRET], ROOT / "scripts", {})
         yield _side(stack, "plain", [pid], [port], {"user": "probe", "team": "probe"}, None)
+
+
+def _serve(
+    stack: contextlib.ExitStack,
+    name: str,
+    folder: Path,
+    port: int,
+    module: list[str],
+    package: Path,
+    settings: dict[str, object],
+) -> int:
+    variables = environment(settings) | {"PYTHONPATH": str(package)}
+    process = Process(name, [sys.executable, "-m", *module], variables, folder)
+    stack.callback(process.close)
+    process.spawn()
+    process.await_sync(lambda: get_status(port, "/readyz") == 200)
+    return process.pid
 
 
 def _side(
@@ -207,12 +194,18 @@ def _side(
     pids: list[int],
     ports: list[int],
     hello: dict[str, object],
-    valkey: Valkey | None,
+    valkey: CountingValkey | None,
 ) -> Side:
     text = orjson.dumps({"type": "hello"} | hello).decode()
-    probe = stack.enter_context(Probe(_url(ports[0], plain=valkey is None), text))
+    probe = stack.enter_context(probing(_url(ports[0], plain=valkey is None), text))
     return Side(name, pids, ports, stack.enter_context(Remote[Crowd]()), probe, valkey)
 
 
 def _url(port: int, *, plain: bool) -> str:
     return f"ws://127.0.0.1:{port}{'/ws' if plain else '/v1/ws'}"
+
+
+def _get(port: int, path: str) -> str:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()

@@ -19,10 +19,11 @@ class Valkey(Process):
 
     Args:
         tcp: listen on a TCP port instead of a unix socket.
-        persistent: write every change to disk at once, so that a restart finds it.
+        persistent: write every change to disk, so that a restart finds it.
+        fsync: when it must have reached the disk: `always` at once, `everysec` within a second.
     """
 
-    def __init__(self, *, tcp: bool = False, persistent: bool = False) -> None:
+    def __init__(self, *, tcp: bool = False, persistent: bool = False, fsync: str = "always") -> None:
         # Not pytest's temporary folder: the path of a unix socket may not be longer than about a hundred characters.
         directory = Path(tempfile.mkdtemp(prefix="valkey-test-"))
         self.data = directory / "data"
@@ -31,7 +32,7 @@ class Valkey(Process):
         self.tcp_port = free_port() if tcp else 0
         command = [str(get_binary_path()), "--dir", str(self.data), "--save", "", "--port", str(self.tcp_port)]
         command += ["--bind", "127.0.0.1", "--unixsocket", str(self.socket), "--loglevel", "notice"]
-        command += ["--appendonly", "yes" if persistent else "no", "--appendfsync", "always"]
+        command += ["--appendonly", "yes" if persistent else "no", "--appendfsync", fsync]
         super().__init__("valkey", command, {"PATH": os.environ["PATH"]}, directory)
 
     @property
@@ -42,10 +43,10 @@ class Valkey(Process):
         """A blocking client, to look at what is stored; close it."""
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
-    def start(self) -> None:
-        """Start and wait until it answers."""
+    def start(self, within_s: float = 20.0) -> None:
+        """Start and wait until it answers, which takes long where it has much to load."""
         self.spawn()
-        self.await_sync(self._answers)
+        self.await_sync(self._answers, within_s)
 
     def stop(self) -> None:
         """End it in peace: what is persistent is on disk."""
