@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     how_much = parser.add_mutually_exclusive_group()
-    about = "about three minutes: one round, few cases"
+    about = "a bit over two minutes: one round, few cases"
     how_much.add_argument("--quick", dest="effort", action="store_const", const=Effort.QUICK, help=about)
     how_much.add_argument("--large", dest="effort", action="store_const", const=Effort.LARGE, help="all cases")
     parser.add_argument(

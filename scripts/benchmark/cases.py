@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from benchmark import phases
+from benchmark import phases, store_cases
 from benchmark.phases import Phase
 from benchmark.results import Results
 
@@ -124,6 +124,7 @@ CASES: Final = (
         Effort.QUICK,
         (Scene((phases.scripts,), sockets=500, plain=False),),
     ),
+    Case("redis", "one team of 50,000 without sockets: each script", Effort.LARGE, alone=store_cases.large_team),
     Case("huge", "one team of 10,000", Effort.LARGE, (_LARGE,)),
     Case(
         "idle",
@@ -136,5 +137,11 @@ CASES: Final = (
         "10,000 sockets in teams of 100 and of 1,000, and in one, each watching 50",
         Effort.LARGE,
         (replace(_MANY, team_size=100), replace(_MANY, team_size=1_000), replace(_MANY, watched=50)),
+    ),
+    Case(
+        "million",
+        "a million users in teams of ten without sockets: idle, changing, Valkey started again, a worker's death",
+        Effort.LARGE,
+        alone=store_cases.million,
     ),
 )

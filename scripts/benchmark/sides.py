@@ -128,7 +128,7 @@ class Side:
         time.sleep(_COUNTED_S)
 
     def _sockets(self) -> float:
-        return float(_get(self.ports[0], "/readyz")) if self.plain else self._metric("connections")
+        return float(_get(self.ports[0], "/readyz")) if self.plain else self._metrics("connections")[0]
 
     def _cpu(self) -> tuple[float, float, float]:
         valkey_s = 0.0 if self.valkey is None else machine.cpu_s(self.valkey.pid)
@@ -137,14 +137,13 @@ class Side:
     def _counts(self) -> tuple[float, ...]:
         return (0.0,) * 4 if self.valkey is None else self.valkey.counts()
 
-    def _counters(self) -> tuple[float, ...]:
-        return tuple(map(self._metric, ("redis_calls_total", "heartbeats_total", "changes_published_total")))
+    def _counters(self) -> list[float]:
+        return self._metrics("redis_calls_total", "heartbeats_total", "changes_published_total")
 
-    def _metric(self, name: str) -> float:
-        """One of the server's counters, summed over its processes."""
-        pages = [] if self.plain else [_get(port, "/metrics") for port in self.ports]
-        found = [re.search(rf"^presence_{name} (\S+)$", page, re.MULTILINE) for page in pages]
-        return sum(float(value[1]) for value in found if value is not None)
+    def _metrics(self, *names: str) -> list[float]:
+        """Some of the server's counters, summed over its processes."""
+        text = "" if self.plain else "".join(_get(port, "/metrics") for port in self.ports)
+        return [sum(map(float, re.findall(rf"^presence_{name} (\S+)$", text, re.MULTILINE))) for name in names]
 
 
 @contextlib.contextmanager

@@ -33,8 +33,9 @@ class CountingValkey(Valkey):
         self.close()
 
     def memory_bytes(self) -> int:
-        """What its data and all around them take, without what the allocator wastes."""
-        return int(self._info("memory")["used_memory"])
+        """What its data and all around them take, but for buffers of clients and of the append-only file."""
+        memory = self._info("memory")
+        return int(memory["used_memory"] - memory["mem_clients_normal"] - memory["mem_aof_buffer"])
 
     def counts(self) -> tuple[float, float, float, float]:
         """What was done so far, besides looking: commands carried out, inside scripts too; bytes received and

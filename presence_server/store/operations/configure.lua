@@ -12,7 +12,7 @@ if grace >= -1 then
   set_grace_ms = grace
   grace_ms = grace >= 0 and grace or GRACE_MS
 end
-redis.call('HSET', settings_key, 'idle_ms', text(set_idle_ms), 'grace_ms', text(set_grace_ms), 'at', text(settings_at))
+redis.call('HSET', settings_key, 'idle_ms', set_idle_ms, 'grace_ms', set_grace_ms, 'at', settings_at)
 -- Everybody's deadline is another one.
 due_at(now)
-return finish({}, '"idle_ms":' .. text(idle_ms))
+return finish({}, '"idle_ms":' .. idle_ms)

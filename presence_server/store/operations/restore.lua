@@ -19,7 +19,7 @@ for i = 5, #ARGV, 5 do
     user.seen, user.fresh, user.chosen = true, 1, ARGV[i + 4]
     if ARGV[i + 1] ~= 'offline' then
       user.active = math.min(now, now - idle_ms + LEASE_MS)
-      redis.call('ZADD', active_key, text(user.active), user.id)
+      redis.call('ZADD', active_key, user.active, user.id)
       due_at(user.active + idle_ms)
       forgive(user, now + LEASE_MS)
     end

@@ -30,6 +30,6 @@ end
 if forced then
   user.not_before = math.floor(now / 1000)
 end
-told_by = by ~= '' and by or cjson.null
+told_by = by ~= '' and by or nil
 settle(user, forced and 'forced' or 'signed_out')
-return finish({}, '"signed_out":' .. cjson.encode({ user.id, session }))
+return finish({}, '"signed_out":["' .. user.id .. '","' .. session .. '"]')

@@ -23,7 +23,7 @@ local function bury(worker, upto, till)
     return
   end
   local key = base .. ':held:' .. worker
-  local users = redis.call('ZRANGE', key, '-inf', upto < 0 and '+inf' or text(upto), 'BYSCORE', 'LIMIT', 0, left)
+  local users = redis.call('ZRANGE', key, '-inf', upto < 0 and '+inf' or upto, 'BYSCORE', 'LIMIT', 0, left)
   left = left - #users
   for _, id in ipairs(users) do
     local user = load(id)
@@ -50,12 +50,12 @@ end
 
 if ARGV[3] == '1' then
   local function bound(key, most)
-    for _, id in ipairs(redis.call('ZRANGE', key, '(' .. text(most), '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
+    for _, id in ipairs(redis.call('ZRANGE', key, '(' .. most, '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
       local user = load(id)
       user.active, user.grace = math.min(user.active, now), math.min(user.grace, now + math.max(grace_ms, LEASE_MS))
       user.since = math.min(user.since, now)
       if user.status ~= 'offline' then
-        redis.call('ZADD', active_key, 'LT', text(now), id)
+        redis.call('ZADD', active_key, 'LT', now, id)
       end
       schedule(user)
       save(user)
@@ -88,14 +88,14 @@ local function due(key, shift, by)
     local rest = { unpack(gaps, i + 1) }
     local resolved = put_off(gap[2] + by, rest, by)
     if resolved > now and gap[1] < now then
-      take('(' .. text(gap[1] - shift + 1))
-      from = '(' .. text(gap[2] - shift)
-      if redis.call('ZCOUNT', key, '(' .. text(gap[1] - shift), text(gap[2] - shift)) > 0 then
+      take('(' .. gap[1] - shift + 1)
+      from = '(' .. gap[2] - shift
+      if redis.call('ZCOUNT', key, '(' .. gap[1] - shift, gap[2] - shift) > 0 then
         next_is(resolved)
       end
     end
   end
-  take(text(now - shift))
+  take(now - shift)
   left = left - #found
   return found
 end
@@ -127,7 +127,7 @@ for _, list in ipairs({ idle, ended }) do
 end
 
 local function next_in(key, shift)
-  local first = redis.call('ZRANGE', key, '(' .. text(now - shift), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  local first = redis.call('ZRANGE', key, '(' .. now - shift, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   if first[2] then
     next_is(tonumber(first[2]) + shift)
   end
