@@ -104,6 +104,7 @@ class Requests:
 
     def ready(self, lane: Lane) -> None:
         """There may be something to send on a lane."""
+        self._held.pop(lane, None)
         self._ready[lane] = None
         self._wake.set()
         self._idle.clear()
