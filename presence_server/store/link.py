@@ -176,7 +176,8 @@ async def _exchange(connection: Connection, commands: Sequence[Command]) -> list
 
 def _is_not_now(reply: Any) -> bool:
     return isinstance(reply, _NOT_NOW) or (
-        isinstance(reply, exceptions.ResponseError) and any(code in str(reply).split() for code in _NOT_NOW_CODES)
+        isinstance(reply, exceptions.ResponseError)
+        and any(word.removeprefix("-") in _NOT_NOW_CODES for word in str(reply).split())
     )
 
 
