@@ -27,15 +27,21 @@ class Pulse:
     Args:
         ping_interval_s, ping_timeout_s: how often to ping, and how long to wait for an answer.
         end: ends a connection, with a close code and a reason.
+        clock: a monotonic clock, seconds.
     """
 
     def __init__(
-        self, ping_interval_s: float, ping_timeout_s: float, end: Callable[[Connection, CloseCode, str], None]
+        self,
+        ping_interval_s: float,
+        ping_timeout_s: float,
+        end: Callable[[Connection, CloseCode, str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._interval_s = ping_interval_s
         self._timeout_s = ping_timeout_s
         self._end = end
-        self._wheel: Wheel[Connection] = Wheel(ping_interval_s, time.monotonic())
+        self._clock = clock
+        self._wheel: Wheel[Connection] = Wheel(ping_interval_s, clock())
         # When the answers are due, when the pings went out, and to whom.
         self._pinged: deque[tuple[float, float, list[Connection]]] = deque()
         self._blocked: dict[Connection, None] = {}
@@ -65,14 +71,14 @@ class Pulse:
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        due_s = time.monotonic()
+        due_s = self._clock()
         while True:
-            now_s = time.monotonic()
+            now_s = self._clock()
             if now_s - due_s > STANDSTILL_S:
                 self._pinged = deque((now_s + self._timeout_s, pinged_s, batch) for _, pinged_s, batch in self._pinged)
             self.beat(now_s)
             due_s = max(due_s + self._wheel.tick_s, now_s)
-            await asyncio.sleep(due_s - time.monotonic())
+            await asyncio.sleep(due_s - self._clock())
 
     def beat(self, now_s: float) -> None:
         """Do what is due at this instant of the monotonic clock."""

@@ -44,10 +44,18 @@ class Recovery:
         teams: whose rosters are brought up to date.
         audit: looks at them.
         on_live: is told whether statuses are fresh.
+        clock: a monotonic clock, seconds.
     """
 
     def __init__(
-        self, store: Store, feed: Feed, heart: Heart, teams: Teams, audit: Audit, on_live: Callable[[bool], None]
+        self,
+        store: Store,
+        feed: Feed,
+        heart: Heart,
+        teams: Teams,
+        audit: Audit,
+        on_live: Callable[[bool], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._feed = feed
@@ -55,6 +63,7 @@ class Recovery:
         self._teams = teams
         self._audit = audit
         self._on_live = on_live
+        self._clock = clock
         self._breaks = 0
         self._needed = asyncio.Event()
         self._needed.set()
@@ -134,6 +143,6 @@ class Recovery:
         """Wait until the other workers have had the time to write back what they know."""
         young = lost or await self._store.reads.uptime_s() < YOUNG_S
         until_ms = claim.born_ms + SETTLE_MS if young else 0
-        give_up_s = time.monotonic() + PATIENCE_S
-        while (claim.now_ms < until_ms or claim.restoring) and time.monotonic() < give_up_s:
+        give_up_s = self._clock() + PATIENCE_S
+        while (claim.now_ms < until_ms or claim.restoring) and self._clock() < give_up_s:
             claim = await self._heart.next()

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 from presence_server import errors
@@ -38,7 +39,7 @@ from presence_server.store.feed import Feed
 from presence_server.store.hold import Hold
 from presence_server.store.keys import Keys
 from presence_server.store.link import OutOfReach
-from presence_server.store.scripts import RETAIN_MS
+from presence_server.store.scripts import REDIS_TIME, RETAIN_MS
 from presence_server.store.store import Store
 from presence_server.store.types import Reply
 
@@ -52,6 +53,8 @@ class Worker:
     Args:
         settings: with `redis_url` set.
         verifier: checks tokens.
+        clock: a monotonic clock, seconds.
+        redis_time: the Lua expression of Redis's clock; tests have a clock of their own.
 
     Attributes:
         access: reads and writes for HTTP.
@@ -63,7 +66,14 @@ class Worker:
         failure: what that part ended with.
     """
 
-    def __init__(self, settings: Settings, verifier: Verifier) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        verifier: Verifier,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        redis_time: str = REDIS_TIME,
+    ) -> None:
         if settings.redis_url is None:
             raise errors.StartupError("Expected settings with a Redis URL, got none; start an embedded Valkey first")
         self.settings = settings
@@ -72,10 +82,18 @@ class Worker:
         self.draining = False
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
-        clock = time.monotonic
+        self._clock = clock
         self._spawn = Spawn(self._part_failed)
         keys = Keys(settings.key_prefix, database_of(settings.redis_url))
-        self._store = Store(settings, open_pool(settings.redis_url), keys, self, self._spawn.part)
+        self._store = Store(
+            settings,
+            open_pool(settings.redis_url),
+            keys,
+            self,
+            self._spawn.part,
+            clock=clock,
+            redis_time=redis_time,
+        )
         self._feed = Feed(
             open_client(settings.redis_url),
             self._store.lease.name,
@@ -84,7 +102,7 @@ class Worker:
             on_control=self._hear_control,
             on_down=self._feed_down,
         )
-        self._pulse = Pulse(settings.ping_interval_s, settings.ping_timeout_s, self._end)
+        self._pulse = Pulse(settings.ping_interval_s, settings.ping_timeout_s, self._end, clock)
         self._members = Members(self._store, self._pulse, self.counters, settings.max_connections_per_user, clock)
         self._teams = Teams(self._feed, self._spawn.part, clock)
         self._inputs = Inputs(self._store, self._members, self._teams, clock)
@@ -100,7 +118,9 @@ class Worker:
             on_other_data=lambda: self._recovery.needed("Redis came back without its data"),
             on_look=self._audit.soon,
         )
-        self._recovery = Recovery(self._store, self._feed, self._heart, self._teams, self._audit, self._tell_live)
+        self._recovery = Recovery(
+            self._store, self._feed, self._heart, self._teams, self._audit, self._tell_live, clock
+        )
         opening = Opening(
             store=self._store,
             members=self._members,
@@ -144,9 +164,9 @@ class Worker:
         """Close all sockets with 4001, spread over `timeout_s`, and see that Redis forgives them (section 7)."""
         self.draining = True
         connections = self._members.all()
-        started_s = time.monotonic()
+        started_s = self._clock()
         for i, connection in enumerate(connections):
-            wait_s = started_s + timeout_s * 0.9 * i / len(connections) - time.monotonic()
+            wait_s = started_s + timeout_s * 0.9 * i / len(connections) - self._clock()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             self._end(connection, CloseCode.DRAINING, CloseCode.DRAINING.reason)
@@ -252,10 +272,10 @@ class Worker:
                 connection.socket.write(frame)
 
     async def _tick(self) -> None:
-        probed_s = pruned_s = closed_s = time.monotonic()
+        probed_s = pruned_s = closed_s = self._clock()
         while True:
             await asyncio.sleep(TICK_S)
-            now_s = time.monotonic()
+            now_s = self._clock()
             self._store.housekeep()
             self._count()
             if self._store.open and now_s - closed_s >= 2 * TICK_S:
