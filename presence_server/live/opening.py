@@ -104,6 +104,8 @@ class Opening:
             errors.PresenceError: refused, with the close code to end the connection with.
             TimeoutError: Redis was out of reach for too long.
         """
+        # As of now: however long it has to wait, that is when his last input was.
+        active_s = self._clock() - hello.idle_ms / 1000
         async with asyncio.timeout(PATIENCE_S):
             if claims is None:
                 claims = _with_teams(await self._verifier.verify(hello.token))
@@ -115,7 +117,6 @@ class Opening:
             self._expire_with(connection, claims)
             if hello.replaces is not None:
                 self._replace(connection, hello.replaces)
-            active_s = self._clock() - hello.idle_ms / 1000
             joined = await self._join(connection, claims.teams, active_s, claims.issued_at_s)
         if connection.state is not State.JOINING:
             return
