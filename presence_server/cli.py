@@ -148,7 +148,7 @@ def _token(options: argparse.Namespace) -> int:
         print(_NOT_ADDRESSED, file=sys.stderr)
     try:
         token = mint(
-            settings.jwt_secret,
+            settings.jwt_secrets[0],
             user=options.user,
             teams=options.teams,
             session=options.sid,

@@ -96,6 +96,13 @@ class BadToken(PresenceError):
     close_code = CloseCode.TOKEN_REFUSED
 
 
+class TokenExpired(BadToken):
+    """Well signed and of somebody who may come in, but over: a new one is wanted, and nothing else is wrong."""
+
+    title = "Token expired"
+    close_code = CloseCode.TOKEN_EXPIRED
+
+
 class SignedOut(PresenceError):
     """The session was signed out, and stays so (section 4 of the contract)."""
 

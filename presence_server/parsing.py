@@ -107,6 +107,16 @@ def folder(value: str) -> Path:
         raise ValueError(f"Expected a folder, got {value!r}, whose home directory is not known") from None
 
 
+def secrets(value: str) -> str:
+    """One secret, or two separated by a comma. Errors show nothing of them."""
+    parts = value.split(",")
+    if len(parts) > 2:
+        raise ValueError(f"Expected one secret, or two separated by a comma, got {len(parts) - 1} commas")
+    if len(parts) == 2 and any(not part or part != part.strip() for part in parts):
+        raise ValueError("Expected two secrets separated by a comma alone, got an empty one or white space around one")
+    return value
+
+
 def key_prefix(value: str) -> str:
     """The first part of Redis keys. Braces would move the hash tag of a cluster, white space invites mistakes."""
     if not re.fullmatch(r"[!-z|~]{1,64}", value):
@@ -139,8 +149,21 @@ def http_url(value: str) -> str:
     """An http or https address without user and fragment."""
     parts = _split(value)
     if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.fragment:
-        raise ValueError(f"Expected an https:// address, got {value!r}")
+        raise ValueError(f"Expected an https:// address, got {shown_url(value)!r}")
+    if "@" in parts.netloc:
+        raise ValueError(f"Expected an address without user and password, got {shown_url(value)!r}")
     return value.strip()
+
+
+def shown_url(url: str) -> str:
+    """A URL as logs and reports may show it: without user, password and query, which may hold secrets."""
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator:
+        return url if "@" not in url and "?" not in url else "something that may hold a password"
+    address, _, query = rest.partition("?")
+    # Up to the last, since a password may hold one, or a slash, where somebody forgot to encode it.
+    user, at, host = address.rpartition("@")
+    return f"{scheme}://{'***@' if user or at else ''}{host}{'?***' if query else ''}"
 
 
 def is_clear_text(url: str) -> bool:
@@ -150,7 +173,10 @@ def is_clear_text(url: str) -> bool:
 
 
 def origins(value: str) -> tuple[str, ...]:
-    """Comma-separated origins, as browsers write them (RFC 6454 section 6.1): lower case, no default port."""
+    """Comma-separated origins, as browsers write them (RFC 6454 section 6.1): lower case, no default port.
+
+    `https://*.example.com` stands for any host below example.com, `*` for any origin.
+    """
     return tuple(_origin(item) for item in _items(value))
 
 
@@ -177,11 +203,23 @@ def _origin(item: str) -> str:
     parts = _split(item)
     if parts is None or not parts.hostname or "@" in parts.netloc or item.partition("://")[2] != parts.netloc:
         raise ValueError(
-            f"Expected origins such as https://app.example.com (no path, no slash at the end), got {item!r}"
+            f"Expected origins such as https://app.example.com (no path, no slash at the end), got {shown_url(item)!r}"
         )
+    _check_fits(item, parts.hostname)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     explicit = parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{host}:{parts.port}" if explicit else f"{parts.scheme}://{host}"
+
+
+def _check_fits(item: str, host: str) -> None:
+    """Refuse what no browser could ever send."""
+    below = host.removeprefix("*.")
+    if "*" in below:
+        raise ValueError(f"Expected '*' alone, or as the whole first label as in https://*.example.com, got {item!r}")
+    if not below.isascii():
+        raise ValueError(f"Expected a host as browsers send it, in ASCII (xn--…), got {item!r}")
+    if ":" not in below and (below.startswith(".") or not re.fullmatch(r"[a-z0-9._-]+", below)):
+        raise ValueError(f"Expected a host of letters, digits, dots and dashes, got {item!r}")
 
 
 def _items(value: str) -> tuple[str, ...]:

@@ -84,7 +84,12 @@ class Settings:
     """What a server runs with. Construct it by `load`, which checks; the constructor itself checks nothing."""
 
     host: str = _variable(
-        "HOST", "127.0.0.1", "`127.0.0.1`", parsing.text, "Address or host name to listen on", flag="--host"
+        "HOST",
+        "127.0.0.1",
+        "`127.0.0.1`",
+        parsing.text,
+        "Address or host name to listen on; `::` means IPv6 and IPv4",
+        flag="--host",
     )
     port: int = _variable(
         "PORT", 8000, "`8000`", parsing.port, "TCP port to listen on; 0 takes any free one", flag="--port"
@@ -109,8 +114,9 @@ class Settings:
         "JWT_SECRET",
         None,
         "none",
-        str,
-        "Secret of tokens signed with HS256. `serve` needs this or the key set",
+        parsing.secrets,
+        "Secret of tokens signed with HS256, or two, comma-separated, while one is being changed. "
+        "`serve` needs this or the key set",
     )
     jwks_url: str | None = _variable(
         "JWKS_URL",
@@ -131,7 +137,8 @@ class Settings:
         (),
         "same host only",
         parsing.origins,
-        "Comma-separated origins whose pages may connect and call the HTTP interface, `*` for any",
+        "Comma-separated origins whose pages may connect and call the HTTP interface: `https://app.example.com`, "
+        "`https://*.example.com` for any host below it, `*` for any",
         flag="--allowed-origins",
     )
     trusted_proxies: tuple[str, ...] = _variable(
@@ -165,6 +172,20 @@ class Settings:
     )
     heartbeat_interval_ms: int = _variable(
         "HEARTBEAT_INTERVAL", 25_000, "`25`", parsing.milliseconds(), "Seconds between the heartbeats asked of clients"
+    )
+    handshake_timeout_s: float = _variable(
+        "HANDSHAKE_TIMEOUT",
+        10.0,
+        "`10`",
+        parsing.seconds(),
+        "Seconds a TCP connection has to send a whole request, and a WebSocket from there to its `hello`",
+    )
+    keep_alive_s: float = _variable(
+        "KEEP_ALIVE",
+        75.0,
+        "`75`",
+        parsing.seconds(),
+        "Seconds an idle HTTP connection is kept; longer than the balancer in front keeps its own",
     )
     ping_interval_s: float = _variable(
         "PING_INTERVAL", 20.0, "`20`", parsing.seconds(), "Seconds between WebSocket pings by the server"
@@ -224,6 +245,11 @@ class Settings:
         "`text`, or `json` for one object a line",
         flag="--log-format",
     )
+
+    @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """The secrets that tokens may be signed with; the first is the one to sign with."""
+        return () if self.jwt_secret is None else tuple(self.jwt_secret.split(","))
 
 
 VARIABLES: Final = tuple(Variable(field=row.name, **row.metadata) for row in fields(Settings))
@@ -290,8 +316,8 @@ def advice(environ: Mapping[str, str], settings: Settings) -> list[str]:
         if rest not in (name, *known):
             close = difflib.get_close_matches(rest, known, n=1)
             found.append(f"{name}: No such setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
-    secret_bytes = len((settings.jwt_secret or "").encode())
-    if 0 < secret_bytes < SOUND_SECRET_BYTES:
+    secret_bytes = min((len(secret.encode()) for secret in settings.jwt_secrets), default=SOUND_SECRET_BYTES)
+    if secret_bytes < SOUND_SECRET_BYTES:
         found.append(
             f"PRESENCE_JWT_SECRET: Expected at least {SOUND_SECRET_BYTES} bytes for HS256 (RFC 7518 section 3.2), "
             f"got {secret_bytes}. A short one can be found by trying"

@@ -55,6 +55,19 @@ from presence_server import parsing
         (parsing.origins, "https://user@app.example.com", "origins such as"),
         (parsing.origins, "https://app.example.com:port", "origins such as"),
         (parsing.origins, "null", "origins such as"),
+        (parsing.origins, "https://*", "'*' alone"),
+        (parsing.origins, "https://app.*.com", "as the whole first label"),
+        (parsing.origins, "https://*app.example.com", "as the whole first label"),
+        (parsing.origins, "https://*.*.example.com", "as the whole first label"),
+        (parsing.origins, "https://*.", "a host of letters"),
+        (parsing.origins, "https://bücher.example", "xn--"),
+        (parsing.origins, "https://a b.example", "origins such as"),
+        (parsing.origins, "https://app.example.com;https://b.example", "origins such as"),
+        (parsing.origins, "https://a%20b.example", "letters, digits"),
+        (parsing.secrets, "a,b,c", "one secret, or two"),
+        (parsing.secrets, "a,", "an empty one"),
+        (parsing.secrets, "a, b", "white space around one"),
+        (parsing.http_url, "https://user:pw@issuer.example/keys", "without user and password"),
         (parsing.proxies, "balancer", "IP addresses or networks"),
         (parsing.proxies, "10.0.0.1/8", "IP addresses or networks"),
     ],
@@ -81,12 +94,49 @@ def test_what_is_wrong_is_told_with_what_was_expected(parse: Callable[[str], obj
         (parsing.origins, "", ()),
         (parsing.origins, "HTTPS://App.Example.com:443", ("https://app.example.com",)),
         (parsing.origins, "http://[::1]:8080 , capacitor://localhost", ("http://[::1]:8080", "capacitor://localhost")),
+        (parsing.origins, "https://*.Example.com:8443", ("https://*.example.com:8443",)),
+        (parsing.secrets, "one", "one"),
+        (parsing.secrets, "one,other", "one,other"),
         (parsing.proxies, "10.0.0.0/8,,127.0.0.1", ("10.0.0.0/8", "127.0.0.1")),
         (parsing.proxies, "10.0.0.0/8,*", ("*",)),
     ],
 )
 def test_what_is_right_is_taken(parse: Callable[[str], object], text: str, value: object) -> None:
     assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parsing.http_url, "ftp://user:hunter2@issuer.example/keys"),
+        (parsing.http_url, "https://user:hunter2@issuer.example/keys"),
+        (parsing.http_url, "user:hunter2@issuer.example"),
+        (parsing.origins, "https://user:hunter2@app.example.com"),
+        (parsing.origins, "https://app.example.com?key=hunter2"),
+        (parsing.redis_url, "redis://user:hunter2@localhost:port"),
+        (parsing.redis_url, "http://user:hunter2@localhost"),
+        (parsing.secrets, "hunter2,hunter2,hunter2"),
+        (parsing.secrets, "hunter2,"),
+    ],
+)
+def test_what_is_wrong_is_told_without_passwords(parse: Callable[[str], object], text: str) -> None:
+    with pytest.raises(ValueError, match="Expected ") as refusal:
+        parse(text)
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://issuer.example/keys", "https://issuer.example/keys"),
+        ("https://user:p@ss@issuer.example/keys?apikey=x", "https://***@issuer.example/keys?***"),
+        ("redis://:p/w@host", "redis://***@host"),
+        ("issuer.example", "issuer.example"),
+        ("user:pw@issuer.example", "something that may hold a password"),
+    ],
+)
+def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
+    assert parsing.shown_url(url) == shown
 
 
 def test_folders_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

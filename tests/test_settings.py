@@ -31,6 +31,8 @@ DEFAULTS: dict[str, object] = {
     "disconnect_grace_ms": 20_000,
     "lease_ttl_ms": 30_000,
     "heartbeat_interval_ms": 25_000,
+    "handshake_timeout_s": 10.0,
+    "keep_alive_s": 75.0,
     "ping_interval_s": 20.0,
     "ping_timeout_s": 20.0,
     "coalesce_s": 0.1,

@@ -18,7 +18,7 @@ from presence_server import errors
 from presence_server.core import messages
 from presence_server.core.bucket import Rate, TokenBucket, milliseconds_until
 from presence_server.core.codes import CloseCode, ErrorCode
-from presence_server.core.messages import Command, Explain, Heartbeat, Hello, SetStatus, Watch
+from presence_server.core.messages import Command, Explain, Heartbeat, Hello, Renew, SetStatus, Watch
 
 RATE: Final = Rate(per_s=10.0, burst=50.0)
 """Of messages of one connection."""
@@ -47,20 +47,19 @@ class RateLimit:
         self._bucket.spend(RATE, spent_s)
         self._dropped_s: deque[float] = deque(maxlen=MAX_DROPPED_PER_MINUTE)
 
-    def spend(self, now_s: float) -> None:
-        """Take one token.
+    def spend(self, now_s: float) -> errors.RateLimited | None:
+        """Take one token; returns what to answer if none is left, whose `retry_ms` says when one will be.
 
         Raises:
-            errors.RateLimited: none is left; `retry_ms` says when one will be.
             RateBroken: that was the hundredth within a minute.
         """
         wait_s = self._bucket.spend(RATE, now_s)
         if not wait_s:
-            return
+            return None
         self._dropped_s.append(now_s)
         if len(self._dropped_s) == MAX_DROPPED_PER_MINUTE and now_s - self._dropped_s[0] < 60.0:
             raise RateBroken
-        raise errors.RateLimited(
+        return errors.RateLimited(
             f"Expected at most {RATE.per_s:.0f} messages a second, got more", milliseconds_until(wait_s)
         )
 
@@ -109,17 +108,23 @@ class ConnectionCore:
                 (`Rejected` carries the message's id).
         """
         limit = messages.MAX_HELLO_BYTES if self.state is State.EXPECTED else messages.MAX_MESSAGE_BYTES
-        if len(data) > limit:
-            raise errors.TooLarge(f"Expected at most {limit} bytes, got {len(data)}")
-        message = messages.decode(data)
+        _check_size(data, limit)
+        limited = self._spend(now_s)
         try:
-            self._spend(now_s)
+            message = messages.decode(data)
+        except errors.BadFrame:
+            raise
+        except errors.BadMessage as exc:
+            raise Rejected(limited or exc, None) from None
+        if limited is not None:
+            raise Rejected(limited, messages.message_id(message))
+        try:
             command = messages.parse(message)
             self._check(command)
-        except RateBroken:
-            raise
         except errors.PresenceError as exc:
             raise Rejected(exc, messages.message_id(message)) from None
+        if type(command) is Renew:
+            _check_size(data, messages.MAX_HELLO_BYTES)
         if type(command) is Hello:
             self.state = State.JOINING
         return command
@@ -134,16 +139,17 @@ class ConnectionCore:
         """The connection has ended, whoever ended it."""
         self.state = State.CLOSED
 
-    def _spend(self, now_s: float) -> None:
+    def _spend(self, now_s: float) -> errors.RateLimited | None:
+        """Count one message, whatever it holds, before any work is done for it."""
         heard_s, self._heard_s = self._heard_s, now_s
         if self._rate is None:
             if now_s - heard_s >= 1.0 / RATE.per_s:
-                return
+                return None
             self._rate = RateLimit(heard_s)
         elif self._rate.is_full(now_s):
             self._rate = None
-            return
-        self._rate.spend(now_s)
+            return None
+        return self._rate.spend(now_s)
 
     def _check(self, command: Command) -> None:
         if type(command) is Heartbeat and self.state is State.OPEN:
@@ -160,6 +166,11 @@ class ConnectionCore:
             and command.team not in self.teams
         ):
             raise errors.NotAMember(f"Expected a team of this connection, got '{command.team}'")
+
+
+def _check_size(data: bytes | str, limit: int) -> None:
+    if len(data) > limit:
+        raise errors.TooLarge(f"Expected at most {limit} bytes, got {len(data)}")
 
 
 class Rejected(Exception):

@@ -12,12 +12,14 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import orjson
 
 from presence_server import errors
+from presence_server.core.decoding import loads, printable
 from presence_server.core.ids import is_id
 from presence_server.core.status import Presence, UserDetail, check_selectable, json_type
 
-MAX_HELLO_BYTES: Final = 16 * 1024
+# A hundred team ids of the longest kind fit into a token, and the token into a hello.
+MAX_HELLO_BYTES: Final = 32 * 1024
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-MAX_TOKEN_LENGTH: Final = 8 * 1024
+MAX_TOKEN_LENGTH: Final = 24 * 1024
 MAX_WATCHED: Final = 1000
 MAX_TEAMS: Final = 100
 # A year: further back, "idle for longer than any timeout" says it all, and sums stay far inside 53 bits.
@@ -87,8 +89,8 @@ def decode(data: bytes | str) -> dict[str, Any]:
         errors.BadMessage: it is JSON, but not an object.
     """
     try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
+        message = loads(data)
+    except ValueError as exc:
         raise errors.BadFrame(f"Expected one JSON object a frame, got something else: {exc}") from None
     if type(message) is not dict:
         raise errors.BadMessage(f"Expected a JSON object, got {json_type(message)}")
@@ -115,9 +117,10 @@ def parse(message: dict[str, Any]) -> Command:
 def message_id(message: Mapping[str, Any]) -> MessageId:
     """The `id` to answer with: a whole number or a string of up to 64 characters; None when absent or neither."""
     value = message.get("id")
-    if (type(value) is int and abs(value) < 2**53) or (type(value) is str and len(value) <= 64):
-        return value
-    return None
+    if type(value) is int:
+        return value if abs(value) < 2**53 else None
+    # What is not text could not be sent back.
+    return value if type(value) is str and len(value) <= 64 and printable(value) == value else None
 
 
 def _parse_hello(message: dict[str, Any]) -> Hello:
@@ -320,7 +323,7 @@ def error(exc: errors.PresenceError, identity: MessageId = None) -> bytes:
     if identity is not None:
         event["id"] = identity
     event["code"] = exc.code
-    event["message"] = str(exc)
+    event["message"] = printable(str(exc))
     if isinstance(exc, errors.RateLimited):
         event["retry_ms"] = exc.retry_ms
     return orjson.dumps(event)

@@ -6,7 +6,7 @@
  * tab's timers run once a minute, so anything up to that is ordinary throttling. */
 const OVERSLEPT_MS = 90_000;
 const CLOCK_JUMP_MS = 1_000;
-const HELLO_LIMIT_BYTES = 16 * 1024;
+const HELLO_LIMIT_BYTES = 32 * 1024;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -197,7 +197,7 @@ export function readToken(token) {
  */
 
 /**
- * Write the hello, which must stay within 16 KiB.
+ * Write the hello, which must stay within 32 KiB.
  *
  * Watch lists that do not fit are told right after `welcome` instead; a resume that does not fit is left out, and a
  * snapshot arrives in its place.

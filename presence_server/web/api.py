@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from presence_server import errors
 from presence_server.core.ids import PATTERN, is_id
+from presence_server.core.messages import MAX_WATCHED
 from presence_server.core.status import STATUSES, Presence, UserDetail, check_selectable, json_type
 from presence_server.live.access import TeamSettings as Settings
 from presence_server.store.operations import configure
@@ -27,7 +28,6 @@ from presence_server.web.rates import Rates
 if TYPE_CHECKING:
     from presence_server.live.worker import Worker
 
-MAX_USERS: Final = 1000
 MAX_BODY_BYTES: Final = 64 * 1024
 MIN_IDLE_TIMEOUT_S: Final = 1
 MAX_SETTING_S: Final = 24 * 3600
@@ -226,8 +226,8 @@ def _asked_users(query: QueryParams) -> list[str] | None:
     if "users" not in query:
         return None
     users = [user for value in query.getlist("users") for user in value.split(",") if user]
-    if len(users) > MAX_USERS:
-        raise errors.TooManyUsers(f"Expected 'users' to name up to {MAX_USERS} users, got {len(users)}: ask in parts")
+    if len(users) > MAX_WATCHED:
+        raise errors.TooManyUsers(f"Expected 'users' to name up to {MAX_WATCHED} users, got {len(users)}: ask in parts")
     for user in users:
         _check_id("user", user)
     return list(dict.fromkeys(users))

@@ -17,16 +17,15 @@ import orjson
 from jwt.algorithms import HMACAlgorithm
 
 from presence_server import errors
+from presence_server.core.decoding import loads
 from presence_server.core.ids import PATTERN, is_id
+from presence_server.core.messages import MAX_TEAMS, MAX_TOKEN_LENGTH
 from presence_server.core.status import json_type
 from presence_server.settings import Settings
 from presence_server.web.jwks import ALGORITHMS, KeySet
 
 ADMIN_SCOPE: Final = "presence:admin"
 ALL_TEAMS: Final = "*"
-
-MAX_TOKEN_LENGTH: Final = 8 * 1024
-MAX_TEAMS: Final = 100
 
 NOT_YET_LEEWAY_S: Final = 60.0
 """For `iat` and `nbf`: clocks of issuer and server differ. `exp` gets none, since the connection ends on it as well."""
@@ -63,13 +62,13 @@ class Claims:
 
 
 class TokenVerifier:
-    """Checks tokens: HS256 with the shared secret alone, RS256, ES256 and EdDSA with the issuer's key set alone.
+    """Checks tokens: HS256 with a shared secret alone, RS256, ES256 and EdDSA with the issuer's key set alone.
 
     Which of the two a token is for is read from its header, unverified; but either way accepts its own algorithms and
     kinds of keys only, so that choosing the wrong one refuses the token (RFC 8725, section 3.1).
 
     Args:
-        settings: `jwt_secret`, `jwks_url`, `jwt_audience` and `jwt_issuer` are used.
+        settings: `jwt_secrets`, `jwks_url`, `jwt_audience` and `jwt_issuer` are used.
         clock: the time of day, seconds since the epoch.
         monotonic: the clock by which keys age, seconds.
 
@@ -88,7 +87,10 @@ class TokenVerifier:
         self._monotonic = monotonic
         self._audience = settings.jwt_audience
         self._issuer = settings.jwt_issuer
-        self._secret = None if settings.jwt_secret is None else _checked_secret(settings.jwt_secret)
+        if settings.jwt_secret is not None:
+            # As a whole, too: a public key in JSON has commas.
+            _checked_secret(settings.jwt_secret)
+        self._secrets = tuple(_checked_secret(secret) for secret in settings.jwt_secrets)
         self._keys = None if settings.jwks_url is None else KeySet(settings.jwks_url, clock=monotonic)
 
     def verify_now(self, token: str) -> Claims | None:
@@ -113,7 +115,7 @@ class TokenVerifier:
 
         Raises:
             errors.BadToken: the token is refused; the text says why without repeating it.
-            errors.Unavailable: the key set was never fetched, and cannot be.
+            errors.Unavailable: its key may just not have been fetched yet, and cannot be now.
         """
         claims, asked_s = self.verify_now(token), self._monotonic()
         while claims is None:
@@ -136,24 +138,27 @@ class TokenVerifier:
             return self._signed_with_secret(token)
         if algorithm not in ALGORITHMS:
             raise jwt.InvalidAlgorithmError
-        key = self._keys.find(algorithm, header.get("kid"), asked_s)
-        if key is None:
-            return None
-        payload: bytes = _JWS.decode(token, key, [key.algorithm_name])
-        return payload
+        identity = header.get("kid")
+        keys = self._keys.find(algorithm, identity, asked_s)
+        try:
+            return None if keys is None else _signed_with_one_of(token, keys, algorithm)
+        except jwt.InvalidSignatureError:
+            # Who names no key may have been signed for with one that was published since.
+            if identity is None and self._keys.may_be_old(asked_s):
+                return None
+            raise
 
     def _signed_with_secret(self, token: str) -> bytes:
-        if self._secret is None:
+        if not self._secrets:
             raise jwt.InvalidAlgorithmError
-        payload: bytes = _JWS.decode(token, self._secret, ["HS256"])
-        return payload
+        return _signed_with_one_of(token, self._secrets, "HS256")
 
     def _describe(self, exc: jwt.PyJWTError) -> str:
         # PyJWT's own texts quote what the token says of itself, which nobody has vouched for.
         if isinstance(exc, jwt.InvalidSignatureError):
             return "Expected a signature by the configured key, got another"
         if isinstance(exc, jwt.InvalidAlgorithmError):
-            allowed = (["HS256"] if self._secret is not None else []) + (list(ALGORITHMS) if self._keys else [])
+            allowed = (["HS256"] if self._secrets else []) + (list(ALGORITHMS) if self._keys else [])
             return f"Expected a token signed with {' or '.join(allowed) or 'a configured key'}, got another algorithm"
         if isinstance(exc, jwt.DecodeError):
             return "Expected a JWT: three base64url parts joined by dots, the first a JSON object, got something else"
@@ -161,29 +166,27 @@ class TokenVerifier:
 
     def _claims(self, payload: bytes) -> Claims:
         try:
-            claims = orjson.loads(payload)
-        except orjson.JSONDecodeError:
+            claims = loads(payload)
+        except ValueError:
             raise errors.BadToken("Expected the token's claims to be JSON, got something else") from None
         if type(claims) is not dict:
             raise errors.BadToken(f"Expected the token's claims to be an object, got {json_type(claims)}")
-        expires_at_s, issued_at_s = self._checked_times(claims)
+        now_s = self._clock()
+        expires_at_s = _numeric_date(claims, "exp")
+        _past_date(claims, "nbf", now_s)
+        issued_at_s = _past_date(claims, "iat", now_s)
         self._check_addressee(claims)
         user = _identity(claims, "sub")
         session = _identity(claims, "sid") if "sid" in claims else None
         admin = _is_admin(claims)
         teams = claims.get("teams", [])
-        if teams == [ALL_TEAMS]:
-            return Claims(user, (), session, expires_at_s, issued_at_s, admin, all_teams=admin)
-        return Claims(user, _checked_teams(teams), session, expires_at_s, issued_at_s, admin, all_teams=False)
-
-    def _checked_times(self, claims: dict[str, Any]) -> tuple[float, float]:
-        """Check `exp`, `nbf` and `iat` against the clock; return `exp`, and `iat` or 0."""
-        now_s = self._clock()
-        expires_at_s = _numeric_date(claims, "exp")
+        all_teams = teams == [ALL_TEAMS]
+        members = () if all_teams else _checked_teams(teams)
+        # Last, since a new token of the same kind would not help against anything else.
         if expires_at_s <= now_s:
-            raise errors.BadToken(f"Expected a token that holds, got one that expired {now_s - expires_at_s:.0f} s ago")
-        _past_date(claims, "nbf", now_s)
-        return expires_at_s, _past_date(claims, "iat", now_s)
+            ago_s = now_s - expires_at_s
+            raise errors.TokenExpired(f"Expected a token that holds, got one that expired {ago_s:.0f} s ago")
+        return Claims(user, members, session, expires_at_s, issued_at_s, admin, all_teams=all_teams and admin)
 
     def _check_addressee(self, claims: dict[str, Any]) -> None:
         if self._issuer is not None and claims.get("iss") != self._issuer:
@@ -207,7 +210,7 @@ def mint(
     """Make an HS256 token, as the host application would.
 
     Args:
-        secret: the server's PRESENCE_JWT_SECRET.
+        secret: the server's PRESENCE_JWT_SECRET, or one of them.
         user: the user's id.
         teams: ids of the user's teams, or `["*"]` for an administrator of all.
         session: the id of the sign-in; without, each connection is its own session.
@@ -243,6 +246,23 @@ class _CheckedHmac(HMACAlgorithm):
 
     def check_key_length(self, key: bytes) -> str | None:
         return None
+
+
+def _signed_with_one_of(token: str, keys: Sequence[Any], algorithm: str) -> bytes:
+    """Return the payload of a token that one of these keys has signed; there is at least one.
+
+    Raises:
+        jwt.PyJWTError: none has.
+    """
+    for place, key in enumerate(keys, start=1):
+        try:
+            payload: bytes = _JWS.decode(token, key, [algorithm])
+        except jwt.InvalidSignatureError:
+            if place == len(keys):
+                raise
+        else:
+            return payload
+    raise jwt.InvalidKeyError
 
 
 def _checked_secret(secret: str) -> bytes:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from presence_server import errors
+from presence_server.core.decoding import loads
 from presence_server.core.status import json_type
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -36,8 +37,8 @@ async def read_object(request: Request, max_bytes: int) -> dict[str, Any]:
         if len(body) > max_bytes:
             raise errors.TooLarge(f"Expected a body of up to {max_bytes} bytes, got more")
     try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
+        content = loads(bytes(body))
+    except ValueError as exc:
         raise errors.BadMessage(f"Expected a body of JSON, got something else: {exc}") from None
     if type(content) is not dict:
         raise errors.BadMessage(f"Expected a JSON object, got {json_type(content)}")

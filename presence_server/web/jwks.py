@@ -9,22 +9,18 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import jwt
-import orjson
 
 from presence_server import errors
 from presence_server.core.bucket import Rate, TokenBucket
+from presence_server.core.decoding import loads
+from presence_server.parsing import shown_url
+from presence_server.web.fetching import FETCH_TIMEOUT_S, fetch, in_thread
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-
-FETCH_TIMEOUT_S: Final = 5.0
-MAX_BYTES: Final = 1024 * 1024
 
 REFRESH_AFTER_S: Final = 300.0
 """An older key set is refreshed behind the back of whoever uses it, so that a withdrawn key stops being good."""
@@ -74,8 +70,8 @@ class KeySet:
         self._attempts = TokenBucket(ATTEMPTS, clock())
         self._refresh: asyncio.Task[None] | None = None
 
-    def find(self, algorithm: str, identity: str | None, asked_s: float) -> jwt.PyJWK | None:
-        """Return the key a token names, or that alone fits a token that names none; None: `refresh` first.
+    def find(self, algorithm: str, identity: str | None, asked_s: float) -> Sequence[jwt.PyJWK] | None:
+        """Return the key a token names, or all that fit a token that names none; None: `refresh` first.
 
         Args:
             algorithm: one of `ALGORITHMS`, from the token's header.
@@ -83,23 +79,37 @@ class KeySet:
             asked_s: since when the caller has been asking, by the clock: keys fetched after that are the last word.
 
         Raises:
-            errors.BadToken: no key fits, and it is too early to look again.
+            errors.BadToken: no key fits, not even one that was fetched since the caller asked.
+            errors.Unavailable: no key fits, and it is too early to look again: there may be a new one.
         """
         if self._keys is None:
             return None
-        now_s = self._clock()
-        age_s = now_s - self._fetched_s
-        may_refresh = self._fetched_s < asked_s and (
-            self._refresh is not None or self._attempts.left(ATTEMPTS, now_s) >= 1.0
-        )
-        key = _select(self._keys, algorithm, identity)
-        if key is None and not may_refresh:
-            raise errors.BadToken("Expected a token signed with one key of the issuer's key set, got another")
-        if key is None or (age_s >= MAX_AGE_S and may_refresh):
-            return None
-        if age_s >= REFRESH_AFTER_S and may_refresh:
+        fitting = [key.key for key in self._keys if key.algorithm == algorithm and identity in (None, key.identity)]
+        if not fitting:
+            if self.may_be_old(asked_s):
+                return None
+            raise errors.BadToken("Expected a token signed with a key of the issuer's key set, got another")
+        age_s = self._clock() - self._fetched_s
+        if age_s >= REFRESH_AFTER_S and self._fetched_s < asked_s and self._may_refresh():
+            if age_s >= MAX_AGE_S:
+                return None
             self._start()
-        return key
+        return fitting
+
+    def may_be_old(self, asked_s: float) -> bool:
+        """Tell whether a fetch may bring a key that is missing.
+
+        Raises:
+            errors.Unavailable: it may, and it is too early for it: the token is not to be refused for good.
+        """
+        if self._fetched_s >= asked_s:
+            return False
+        if not self._may_refresh():
+            raise errors.Unavailable("Expected a key that is known, got one that may be new: try again in a moment")
+        return True
+
+    def _may_refresh(self) -> bool:
+        return self._refresh is not None or self._attempts.left(ATTEMPTS, self._clock()) >= 1.0
 
     async def refresh(self) -> None:
         """Fetch the keys, or wait for the fetch under way. When it fails, the old keys stay.
@@ -128,42 +138,15 @@ class KeySet:
 
     async def _fetch(self) -> None:
         try:
-            self._keys = await asyncio.to_thread(lambda: parse(fetch(self._url)))
+            # Twice as long as it gives itself: a resolver that hangs is in nobody's hands.
+            async with asyncio.timeout(2 * FETCH_TIMEOUT_S):
+                self._keys = await in_thread(lambda: parse(fetch(self._url)))
             self._fetched_s = self._clock()
         except (OSError, ValueError, http.client.HTTPException) as exc:
             kept = "the keys known so far stay in use" if self._keys else "no token can be verified"
-            _logger.warning("Key set %s not fetched, %s: %s", self._url, kept, exc)
+            _logger.warning("Key set %s not fetched, %s: %s", shown_url(self._url), kept, exc)
         finally:
             self._refresh = None
-
-
-def fetch(url: str) -> bytes:
-    """Return what is at an `http` or `https` URL. Blocks; follows no redirect, which could lead anywhere.
-
-    Raises:
-        OSError, http.client.HTTPException: it cannot be read within `FETCH_TIMEOUT_S`, or the status is not 200.
-        ValueError: it is neither kind of URL, or there are more than `MAX_BYTES`.
-    """
-    if not url.lower().startswith(("http://", "https://")):
-        raise ValueError(f"Expected an http or https URL, got '{url}'")
-    deadline_s = time.monotonic() + FETCH_TIMEOUT_S
-    opener = urllib.request.build_opener(_NoRedirect())
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})
-    data = bytearray()
-    try:
-        response = opener.open(request, timeout=FETCH_TIMEOUT_S)
-    except urllib.error.HTTPError as exc:
-        exc.close()
-        raise OSError(f"Expected status 200, got {exc.code}") from None
-    with response:
-        # In pieces, since the timeout is one of silence: a trickle would keep the thread for good.
-        while piece := response.read1(MAX_BYTES):
-            data += piece
-            if len(data) > MAX_BYTES:
-                raise ValueError(f"Expected at most {MAX_BYTES} bytes, got more")
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"Expected the whole answer within {FETCH_TIMEOUT_S:.0f} s, got a part of it")
-    return bytes(data)
 
 
 def parse(data: bytes) -> tuple[Key, ...]:
@@ -172,7 +155,7 @@ def parse(data: bytes) -> tuple[Key, ...]:
     Raises:
         ValueError: it is not a JWK set, or none of its keys is usable.
     """
-    document = orjson.loads(data)
+    document = loads(data)
     members = document.get("keys") if type(document) is dict else None
     if type(members) is not list:
         raise ValueError("Expected a JWK set, an object with an array 'keys', got something else")
@@ -214,15 +197,3 @@ def _key(member: Mapping[str, Any]) -> Key | None:
         _logger.warning("Key %s of the key set is not used. %s", identity, too_short)
         return None
     return Key(algorithm, identity, key)
-
-
-def _select(keys: Iterable[Key], algorithm: str, identity: str | None) -> jwt.PyJWK | None:
-    fitting = [key.key for key in keys if key.algorithm == algorithm and identity in (None, key.identity)]
-    if identity is None and len(fitting) > 1:
-        return None
-    return fitting[0] if fitting else None
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        return None

@@ -7,6 +7,7 @@ from typing import Any, Final
 from presence_server import __version__
 from presence_server.core.codes import Reason
 from presence_server.core.ids import PATTERN
+from presence_server.core.messages import MAX_WATCHED
 from presence_server.core.status import SELECTABLE, STATUSES
 
 _Object = dict[str, Any]
@@ -78,7 +79,7 @@ _USERS_FILTER: Final = {
     "description": "Only these users, the offline ones included",
     "style": "form",
     "explode": False,
-    "schema": {"type": "array", "items": _ID, "minItems": 1, "maxItems": 1000},
+    "schema": {"type": "array", "items": _ID, "minItems": 1, "maxItems": MAX_WATCHED},
 }
 
 _PATHS: Final = {

@@ -15,6 +15,7 @@ from starlette.types import ExceptionHandler
 
 from presence_server import errors
 from presence_server.core.codes import ErrorCode
+from presence_server.core.decoding import printable
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -37,7 +38,14 @@ def problem(
         headers: more headers.
         members: more members of the object.
     """
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code, **members}
+    content = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": printable(detail),
+        "code": code,
+        **members,
+    }
     return Response(
         orjson.dumps(content), status, headers={"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
     )

@@ -20,6 +20,7 @@ from websockets.protocol import Protocol, Side, State
 
 from presence_server import errors
 from presence_server.core.codes import CloseCode
+from presence_server.core.decoding import printable
 from presence_server.core.frames import PING
 from presence_server.core.messages import MAX_MESSAGE_BYTES
 from presence_server.live.connection import Connection
@@ -236,4 +237,4 @@ def _make_parser() -> Protocol:
 
 def clip(reason: str) -> str:
     """Shorten a reason: a close frame's reason has room for 123 bytes (RFC 6455, section 5.5)."""
-    return reason.encode()[:123].decode(errors="ignore")
+    return printable(reason).encode()[:123].decode(errors="ignore")

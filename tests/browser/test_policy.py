@@ -15,7 +15,7 @@ from tests.support.tokens import mint
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-HELLO_LIMIT = 16 * 1024
+HELLO_LIMIT = 32 * 1024
 
 
 async def call(page: Page, body: str, argument: object = None) -> Any:

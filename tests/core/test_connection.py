@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -134,10 +135,10 @@ def padded(message: dict[str, Any], size: int) -> bytes:
     return data + b" " * (size - len(data))
 
 
-def test_a_hello_may_have_16_kib() -> None:
-    assert ConnectionCore(0.0).receive(padded(HELLO, 16 * 1024), 0.0) == Hello("jwt", 0, {}, {}, None)
-    with pytest.raises(errors.TooLarge, match=r"^Expected at most 16384 bytes, got 16385$") as refusal:
-        ConnectionCore(0.0).receive(padded(HELLO, 16 * 1024 + 1), 0.0)
+def test_a_hello_may_have_32_kib() -> None:
+    assert ConnectionCore(0.0).receive(padded(HELLO, 32 * 1024), 0.0) == Hello("jwt", 0, {}, {}, None)
+    with pytest.raises(errors.TooLarge, match=r"^Expected at most 32768 bytes, got 32769$") as refusal:
+        ConnectionCore(0.0).receive(padded(HELLO, 32 * 1024 + 1), 0.0)
     assert refusal.value.close_code == 4505
 
 
@@ -149,14 +150,53 @@ def test_a_later_message_may_have_64_kib() -> None:
     assert refusal.value.close_code == 4505
 
 
+def test_a_renew_may_have_32_kib() -> None:
+    renew = {"type": "renew", "token": "jwt"}
+    assert opened("acme").receive(padded(renew, 32 * 1024), 2000.0) == Renew(None, "jwt")
+    with pytest.raises(errors.TooLarge, match=r"^Expected at most 32768 bytes, got 32769$") as refusal:
+        opened("acme").receive(padded(renew, 32 * 1024 + 1), 2000.0)
+    assert refusal.value.close_code == 4505
+
+
+def test_what_nobody_reads_may_hold_anything_that_json_has() -> None:
+    """Half an emoji, and a number that no machine has."""
+    data = rb'{"type":"heartbeat","idle_ms":0,"draft":"\ud83d","huge":1e400}'
+    assert opened("acme").receive(data, 2000.0) == Heartbeat(0)
+
+
+@pytest.mark.parametrize("field", ["type", "id", "team", "status", "users"])
+def test_half_a_character_where_it_is_read_is_answered(field: str) -> None:
+    message = {"type": "watch", "id": 1, "team": "acme", "users": "all"} | {field: "\ud83d"}
+    if field == "status":
+        message = {"type": "set_status", "status": "\ud83d"}
+    connection = opened("acme")
+    with pytest.raises(Rejected) as rejected:
+        connection.receive(json.dumps(message).encode(), 2000.0)
+    told = orjson.loads(messages.error(rejected.value.error, rejected.value.identity))
+    assert told["type"] == "error"
+
+
+@pytest.mark.parametrize("value", [b"[]", b"7", b"null", b'"x"'])
+def test_what_is_no_object_counts_for_the_rate_limit(value: bytes) -> None:
+    connection = opened("acme")
+    codes = []
+    for _ in range(149):
+        with pytest.raises(Rejected) as refused:
+            connection.receive(value, 2000.0)
+        codes.append(refused.value.error.code)
+    assert codes == ["bad_message"] * 50 + ["rate_limited"] * 99
+    with pytest.raises(RateBroken):
+        connection.receive(value, 2000.0)
+
+
 def test_what_is_not_json_closes_and_what_is_no_object_does_not() -> None:
     connection = opened("acme")
     with pytest.raises(errors.BadFrame) as refusal:
         connection.receive(b"hello", 2000.0)
     assert refusal.value.close_code == 4505
-    with pytest.raises(errors.BadMessage) as answer:
+    with pytest.raises(Rejected) as answer:
         connection.receive(b"[]", 2001.0)
-    assert answer.value.close_code is None
+    assert answer.value.error.close_code is None
 
 
 def assert_can_be_told(error: errors.PresenceError, identity: Any = None) -> None:

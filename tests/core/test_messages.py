@@ -123,7 +123,7 @@ def test_a_token_is_a_string(message: dict[str, Any], token: Any) -> None:
 @pytest.mark.parametrize("message", [HELLO, RENEW])
 @pytest.mark.parametrize("size", [0, messages.MAX_TOKEN_LENGTH + 1])
 def test_a_string_that_cannot_be_a_token_is_a_bad_one(message: dict[str, Any], size: int) -> None:
-    refusal = f"Expected a JWT of up to 8192 characters, got {size}"
+    refusal = f"Expected a JWT of up to 24576 characters, got {size}"
     assert_refused(message | {"token": "x" * size}, errors.BadToken, refusal)
 
 
@@ -330,7 +330,7 @@ def assert_sound(command: messages.Command) -> None:
     """What those who carry commands out rely on."""
     match command:
         case Hello(token, idle_ms, resume, watch, replaces):
-            assert 0 < len(token) <= 8192
+            assert 0 < len(token) <= 24576
             assert 0 <= idle_ms <= messages.MAX_IDLE_MS
             assert all(0 <= position.version < 2**53 and len(position.epoch) <= 64 for position in resume.values())
             assert all(users is None or (len(users) <= 1000 and all(map(is_id, users))) for users in watch.values())
@@ -346,6 +346,6 @@ def assert_sound(command: messages.Command) -> None:
             assert is_id(team)
             assert users is None or (len(users) <= 1000 and all(map(is_id, users)))
         case Renew(_, token):
-            assert 0 < len(token) <= 8192
+            assert 0 < len(token) <= 24576
         case _:
             assert command == Logout()

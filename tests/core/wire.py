@@ -17,7 +17,7 @@ _NAMES = st.sampled_from(["acme", "maria", "__proto__", "", "a b", "all", "x" * 
 _LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "type": st.sampled_from(["hello", "heartbeat", "explain", "set_status", "watch", "renew", "logout", "bye"]),
     "id": st.integers(-(2**54), 2**54) | st.text(max_size=70),
-    "token": st.sampled_from(["jwt", "", "x" * 8193]),
+    "token": st.sampled_from(["jwt", "", "x" * 24577]),
     "idle_ms": st.integers(-1, 2**53),
     "resume": st.dictionaries(
         _NAMES, st.fixed_dictionaries({"epoch": st.text(max_size=70), "version": st.integers(-1, 2**54)})

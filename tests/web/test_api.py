@@ -296,7 +296,7 @@ async def test_what_is_no_idle_timeout(edge: Edge, value: str) -> None:
     assert edge.worker.idle_timeout_ms == 600_000
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "0x10", "1_000"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "0x10", "1_000"])
 async def test_numbers_that_json_does_not_have(edge: Edge, value: str) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await edge.call("PUT", SETTINGS, ADMIN, content=f'{{"idle_timeout":{value}}}', headers=headers)
@@ -455,9 +455,7 @@ async def test_bodies_are_bounded(edge: Edge, path: str, body: bytes) -> None:
     assert (await edge.call("GET", SETTINGS, ADMIN)).status_code == 200, "the server goes on"
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"{}{}", b"status=busy", b"\xff\xfe", b"[" * 5000, b'{"status":"\\ud800"}']
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"{}{}", b"status=busy", b"\xff\xfe", b"[" * 5000])
 @pytest.mark.parametrize("path", [path for path, _ in WRITES])
 async def test_bodies_are_json(edge: Edge, path: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
@@ -595,3 +593,14 @@ async def test_readiness(edge: Edge) -> None:
     assert problem(await edge.call("GET", "/readyz"), 503, "unavailable")["reasons"] == ["draining"]
     edge.worker.ready = True
     assert problem(await edge.call("GET", "/readyz"), 503, "unavailable")["reasons"] == ["draining"]
+
+
+async def test_json_that_no_machine_can_hold_is_told_as_it_came(edge: Edge) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await edge.call("PUT", SETTINGS, ADMIN, content=b'{"idle_timeout":1e999}', headers=headers)
+    problem(answer, 422, "bad_setting")
+    maria = "/v1/teams/acme/presence/maria"
+    answer = await edge.call("PUT", maria, ADMIN, content=b'{"status":"\\ud83d"}', headers=headers)
+    assert problem(answer, 422, "unknown_status")["detail"].endswith(r"got '\ud83d'")
+    answer = await edge.call("PUT", maria, ADMIN, content=b'{"status":"busy","x":["\\ud83d",1e999]}', headers=headers)
+    assert answer.status_code == 200

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +26,7 @@ from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from presence_server import errors
 from presence_server.settings import Settings
-from presence_server.web import jwks
+from presence_server.web import fetching, jwks
 from presence_server.web.auth import TokenVerifier
 from tests.support import tokens
 
@@ -166,17 +167,31 @@ async def test_tokens_of_every_kind_of_key(verifier: TokenVerifier, issuer: Issu
 
 
 @pytest.mark.parametrize(("algorithm", "key"), KINDS)
-async def test_a_token_without_kid_needs_one_key_that_fits(
+async def test_a_token_without_kid_is_tried_with_the_key_that_fits(
     verifier: TokenVerifier, issuer: Issuer, algorithm: str, key: Any
 ) -> None:
     issuer.publish(*(jwk(each, f"kid-{name}") for name, each in KINDS))
     assert (await verifier.verify(token(key, algorithm))).user == "maria"
 
 
-async def test_a_token_without_kid_is_refused_where_two_keys_fit(verifier: TokenVerifier, issuer: Issuer) -> None:
-    issuer.publish(jwk(RSA, "a"), jwk(RSA_OTHER, "b"))
-    with pytest.raises(errors.BadToken, match="one key of the issuer's key set"):
-        await verifier.verify(token(RSA, "RS256"))
+@pytest.mark.parametrize("key", [RSA, RSA_OTHER])
+async def test_a_token_without_kid_is_tried_with_each_key_that_fits(
+    verifier: TokenVerifier, issuer: Issuer, key: Any
+) -> None:
+    issuer.publish(jwk(RSA, "a"), jwk(RSA_OTHER, "b"), jwk(EC, "c"))
+    assert (await verifier.verify(token(key, "RS256"))).user == "maria"
+
+
+async def test_a_token_without_kid_may_be_signed_with_a_key_just_published(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    issuer.publish(jwk(RSA))
+    await verifier.verify(token(RSA, "RS256"))
+    forged = token(RSA_OTHER, "RS256")
+    with pytest.raises(errors.BadToken, match="signature"):
+        await verifier.verify(forged)
+    issuer.publish(jwk(RSA_OTHER))
+    assert (await verifier.verify(forged)).user == "maria"
 
 
 async def test_a_key_without_kid_goes_with_tokens_without(verifier: TokenVerifier, issuer: Issuer) -> None:
@@ -205,7 +220,7 @@ async def test_other_algorithms_of_the_same_key_are_refused(
 async def test_an_algorithm_goes_with_its_kind_of_key(verifier: TokenVerifier, issuer: Issuer) -> None:
     issuer.publish(jwk(RSA, "a"), jwk(EC, "b"))
     for key, algorithm, kid in ((RSA, "RS256", "b"), (EC, "ES256", "a")):
-        with pytest.raises(errors.BadToken, match="one key of the issuer's key set"):
+        with pytest.raises(errors.BadToken, match="a key of the issuer's key set"):
             await verifier.verify(token(key, algorithm, kid))
 
 
@@ -315,10 +330,9 @@ def test_a_private_key_published_by_mistake_is_used_as_a_public_one(algorithm: s
     assert not hasattr(found.key.key, "sign")
 
 
-def test_of_two_keys_of_one_name_the_first_is_used() -> None:
+def test_two_keys_of_one_name_are_both_used() -> None:
     keys = jwks.parse(json.dumps({"keys": [jwk(RSA, "a"), jwk(RSA_OTHER, "a")]}).encode())
-    found = jwks._select(keys, "RS256", "a")
-    assert found is keys[0].key
+    assert [key.identity for key in keys] == ["a", "a"]
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"keys":{}}', b'{"keys":[]}', b"<html>", b"\xff", b"null"])
@@ -371,10 +385,28 @@ async def test_made_up_keys_do_not_hammer_the_issuer(verifier: TokenVerifier, is
     await verifier.verify(token(RSA, "RS256", "a"))
     for number in range(50):
         clock.now_s += 1
-        with pytest.raises(errors.BadToken):
+        with pytest.raises((errors.BadToken, errors.Unavailable)):
             await verifier.verify(token(RSA_OTHER, "RS256", f"made-up-{number}"))
     assert issuer.hits == jwks.ATTEMPTS.burst + 1, "those saved up, and one more in 50 s"
     assert verifier.verify_now(token(RSA, "RS256", "a")) is not None
+
+
+async def test_made_up_keys_get_nobody_refused_for_good(verifier: TokenVerifier, issuer: Issuer, clock: Clock) -> None:
+    """Who comes with a key that may be new is told to come back, and gets in as soon as it may be looked for."""
+    issuer.publish(jwk(RSA, "a"))
+    await verifier.verify(token(RSA, "RS256", "a"))
+    for number in range(6):
+        with pytest.raises((errors.BadToken, errors.Unavailable)):
+            await verifier.verify(token(RSA_OTHER, "RS256", f"made-up-{number}"))
+    issuer.publish(jwk(RSA, "a"), jwk(EC, "rotated"))
+    rotated = token(EC, "ES256", "rotated")
+    with pytest.raises(errors.Unavailable, match="may be new") as refused:
+        await verifier.verify(rotated)
+    assert (refused.value.close_code, refused.value.http_status) == (1013, 503)
+    with pytest.raises(errors.Unavailable, match="may be new"):
+        verifier.verify_now(rotated)
+    clock.now_s += 1 / jwks.ATTEMPTS.per_s
+    assert (await verifier.verify(rotated)).user == "maria"
 
 
 async def test_a_token_waits_for_the_fetch_under_way(verifier: TokenVerifier, issuer: Issuer, clock: Clock) -> None:
@@ -413,7 +445,7 @@ async def test_old_keys_stay_when_new_ones_cannot_be_had(
     clock.now_s += jwks.MAX_AGE_S
     assert (await verifier.verify(good)).user == "maria"
     assert "the keys known so far stay in use" in caplog.text
-    with pytest.raises(errors.BadToken):
+    with pytest.raises(errors.Unavailable):
         await verifier.verify(token(EC, "ES256", "b"))
 
 
@@ -475,27 +507,27 @@ def test_redirects_are_not_followed(issuer: Issuer) -> None:
     issuer.status = 302
     issuer.headers = {"Location": issuer.url}
     with pytest.raises(OSError, match="Expected status 200, got 302"):
-        jwks.fetch(issuer.url)
+        fetching.fetch(issuer.url)
     assert issuer.hits == 1
 
 
 def test_size_is_bounded(issuer: Issuer) -> None:
-    issuer.body = b" " * jwks.MAX_BYTES
-    assert len(jwks.fetch(issuer.url)) == jwks.MAX_BYTES
+    issuer.body = b" " * fetching.MAX_BYTES
+    assert len(fetching.fetch(issuer.url)) == fetching.MAX_BYTES
     issuer.body += b" "
     with pytest.raises(ValueError, match="Expected at most 1048576 bytes, got more"):
-        jwks.fetch(issuer.url)
+        fetching.fetch(issuer.url)
 
 
 def test_silence_ends_the_fetch(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwks, "FETCH_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(fetching, "FETCH_TIMEOUT_S", 0.05)
     issuer.gate.clear()
     with pytest.raises(TimeoutError):
-        jwks.fetch(issuer.url)
+        fetching.fetch(issuer.url)
 
 
 def test_a_trickle_ends_the_fetch(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwks, "FETCH_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(fetching, "FETCH_TIMEOUT_S", 0.2)
 
     def trickle(send: Any) -> None:
         with contextlib.suppress(OSError):
@@ -505,10 +537,27 @@ def test_a_trickle_ends_the_fetch(issuer: Issuer, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(issuer, "write", trickle)
     with pytest.raises(TimeoutError, match="Expected the whole answer"):
-        jwks.fetch(issuer.url)
+        fetching.fetch(issuer.url)
+
+
+def test_a_trickle_of_headers_ends_the_fetch(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "FETCH_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_trickle_headers, args=(listener,), daemon=True).start()
+        with pytest.raises(TimeoutError, match=r"Expected the whole answer within 0\.2 s"):
+            fetching.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/keys")
+
+
+def _trickle_headers(listener: socket.socket) -> None:
+    line, _ = listener.accept()
+    with line, contextlib.suppress(OSError):
+        line.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            line.sendall(b"X-More: yes\r\n")
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/keys", "data:,{}", ""])
 def test_only_http_is_fetched(url: str) -> None:
     with pytest.raises(ValueError, match="Expected an http or https URL"):
-        jwks.fetch(url)
+        fetching.fetch(url)

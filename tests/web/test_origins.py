@@ -93,6 +93,37 @@ def test_listed_origins(origin: str, expected: bool) -> None:
     assert allowed(origin, allowed_origins=listed.allowed_origins) is expected
 
 
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("https://app.example.com", True),
+        ("https://a.b.example.com", True),
+        ("https://APP.Example.com", True),
+        ("https://example.com", False),
+        ("https://.example.com", False),
+        ("https://a..example.com", False),
+        ("http://app.example.com", False),
+        ("https://app.example.com:8443", False),
+        ("https://app.example.com.evil.com", False),
+        ("https://evilexample.com", False),
+        ("https://evil.com/.example.com", False),
+        ("https://evil.com#.example.com", False),
+        ("https://evil.com\\.example.com", False),
+        ("https://user@app.example.com", False),
+        ("null", False),
+    ],
+)
+def test_any_host_below(origin: str, expected: bool) -> None:
+    listed = settings.load({"PRESENCE_ALLOWED_ORIGINS": "https://*.example.com"}, {}).allowed_origins
+    assert allowed(origin, allowed_origins=listed) is expected
+
+
+def test_any_host_below_at_a_port() -> None:
+    listed = settings.load({"PRESENCE_ALLOWED_ORIGINS": "http://*.localhost:3000"}, {}).allowed_origins
+    assert allowed("http://app.localhost:3000", allowed_origins=listed)
+    assert not allowed("http://app.localhost", allowed_origins=listed)
+
+
 @pytest.mark.parametrize("origin", [APP, "null", "file://", "chrome-extension://abc", "", "anything"])
 def test_any_origin(origin: str) -> None:
     assert allowed(origin, allowed_origins=("*",))
@@ -125,8 +156,9 @@ def test_the_same_host_needs_no_cors() -> None:
     assert middleware(Settings()) == []
 
 
-async def test_cors_for_listed_origins() -> None:
-    async with running(allowed_origins=(APP,)) as edge:
+@pytest.mark.parametrize("listed", [APP, "https://*.example.com"])
+async def test_cors_for_listed_origins(listed: str) -> None:
+    async with running(allowed_origins=(listed,)) as edge:
         for method in ("GET", "PUT", "DELETE"):
             answer = await edge.call("OPTIONS", f"{TEAM}/maria", headers=preflight(method))
             assert answer.status_code == 200

@@ -77,6 +77,14 @@ def test_the_address_told_can_be_opened_here(host: str, url: str) -> None:
         assert ports.listening_url(listener) == f"{url}:{listener.getsockname()[1]}"
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_two_colons_listen_on_both_families(family: socket.AddressFamily) -> None:
+    (listener,) = ports.listen("::", 0)
+    port = listener.getsockname()[1]
+    with listener, socket.socket(family) as client:
+        client.connect(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+
+
 def test_the_address_of_ipv6_has_its_brackets() -> None:
     class Listener(socket.socket):
         def getsockname(self) -> tuple[str, int, int, int]:
