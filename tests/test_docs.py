@@ -113,7 +113,14 @@ def test_every_error_code_is_documented_with_its_status() -> None:
     rows = set(re.findall(r"^\| (\d+) \| `(\w+)`", section(PROTOCOL, "### Errors"), re.MULTILINE))
     statuses = {(str(each.http_status), str(each.code)) for each in error_classes()}
     # What Starlette refuses by itself, and what nobody has foreseen.
-    statuses |= {("404", "not_found"), ("405", "method_not_allowed"), ("500", "internal_error")}
+    statuses |= {
+        ("404", "not_found"),
+        ("405", "method_not_allowed"),
+        ("408", "request_timeout"),
+        ("426", "upgrade_required"),
+        ("431", "too_large"),
+        ("500", "internal_error"),
+    }
     # Of the WebSocket alone: types of messages, and a limit that ends a connection.
     assert rows == statuses - {("400", "unknown_type"), ("400", "rate_limited")}
     assert {code for _, code in rows} == set(ErrorCode) - {ErrorCode.UNKNOWN_TYPE}

@@ -84,7 +84,9 @@ class ErrorCode(StrEnum):
     # Of HTTP alone.
     NOT_ALLOWED = "not_allowed"
     NOT_FOUND = "not_found"
+    UPGRADE_REQUIRED = "upgrade_required"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_TIMEOUT = "request_timeout"
     TOO_LARGE = "too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     BAD_SETTING = "bad_setting"

@@ -39,6 +39,7 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
 
     routes: list[BaseRoute] = [
         WebSocketRoute(handshake.PATH, socket.Endpoint()),
+        socket.route,
         *api.routes,
         metrics.route,
         Mount("/static", StaticFiles(directory=str(resources.files("presence_server") / "static"))),

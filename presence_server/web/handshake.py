@@ -1,21 +1,23 @@
 """The opening handshake (RFC 6455, section 4.2): who may open a WebSocket here, and what it is answered.
 
-Requests of the usual form, from browsers and the common libraries, are read by one expression: 8 µs instead of 150 for
-an HTTP server's parser and then `websockets`, which read and answer all others.
+One policy, asked by every way in: the protocol under uvicorn, for the first request of a TCP connection and for a later
+one, and the endpoint for any other ASGI server.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.datastructures import Headers
-from websockets.http11 import Request, Response
-from websockets.server import ServerProtocol
+from starlette.responses import Response
 from websockets.utils import accept_key
 
+from presence_server import errors
+from presence_server.core.codes import ErrorCode
+from presence_server.web import problems
+from presence_server.web.heads import Head
 from presence_server.web.origins import origin_allowed
 
 if TYPE_CHECKING:
@@ -24,22 +26,39 @@ if TYPE_CHECKING:
 PATH: Final = "/v1/ws"
 DRAINING: Final = "Expected a worker that stays, got one that drains: use another"
 FOREIGN_ORIGIN: Final = "Expected an allowed Origin; see PRESENCE_ALLOWED_ORIGINS"
-
-# More than browsers send; whoever sends more is read by the library, which has limits of its own.
-_USUAL_BYTES: Final = 8_192
-_USUAL_HEADERS: Final = 64
-_USUAL: Final = re.compile(
-    rb"GET /v1/ws(?:\?[!-~]{0,2048})? HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+)\r\n"
+NO_UPGRADE: Final = (
+    "Expected a WebSocket handshake, got a plain request: a proxy has taken away 'Connection: Upgrade' and "
+    "'Upgrade: websocket', or speaks HTTP/1.0. For nginx, set proxy_http_version 1.1 and both headers by "
+    "proxy_set_header; see 'Load balancer' in docs/operations.md"
 )
+
+_VERSION: Final = b"13"
 # 16 bytes, of which the last of the 22 digits carries four bits.
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 # Only a body would have them, and then the question is where it ends.
 _BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
-_KEY_NAME: Final = b"sec-websocket-key"
 
-_logger: Final = logging.getLogger(__name__)
-# The library tells of every handshake, and strangers would fill the log.
-_logger.setLevel(logging.WARNING)
+
+class Refusal(NamedTuple):
+    """Why somebody may not come in.
+
+    Attributes:
+        status: of HTTP.
+        code: for programs.
+        detail: what was expected.
+        headers: more headers.
+        error: for whom the handshake is accepted all the same: a browser learns the reason, a close code, only after.
+    """
+
+    status: HTTPStatus
+    code: ErrorCode
+    detail: str
+    headers: dict[str, str]
+    error: errors.PresenceError | None = None
+
+    def response(self) -> Response:
+        """The answer over HTTP."""
+        return problems.problem(self.status, self.code, self.status.phrase, self.detail, headers=self.headers)
 
 
 class Answer(NamedTuple):
@@ -48,84 +67,70 @@ class Answer(NamedTuple):
     Attributes:
         response: the HTTP response, ready to be written.
         accepted: whether the connection is a WebSocket from then on; else it ends.
-        origin_allowed: whether it may stay: a browser learns the reason, close code 4503, only after it was accepted.
+        error: what to end the WebSocket with at once, if anything.
     """
 
     response: bytes
     accepted: bool
-    origin_allowed: bool
+    error: errors.PresenceError | None = None
 
 
-def read(data: bytes) -> dict[bytes, bytes] | None:
-    """Read what a connection begins with.
-
-    Returns:
-        The headers, their names in lower case; None for all but one whole usual request for a WebSocket.
-    """
-    if len(data) > _USUAL_BYTES or (found := _USUAL.fullmatch(data)) is None:
-        return None
-    headers: dict[bytes, bytes] = {}
-    lines = found[1].split(b"\r\n")
-    for line in lines[:-1]:
-        name, _, value = line.partition(b":")
-        headers[name.lower()] = value.strip(b" \t")
-    if (
-        not len(headers) == len(lines) - 1 <= _USUAL_HEADERS
-        or b"host" not in headers
-        or headers.get(b"upgrade", b"").lower() != b"websocket"
-        or headers.get(b"connection", b"").lower() not in (b"upgrade", b"keep-alive, upgrade")
-        or headers.get(b"sec-websocket-version") != b"13"
-        or not _BODY.isdisjoint(headers)
-        or _KEY.fullmatch(headers.get(_KEY_NAME, b"")) is None
-    ):
-        return None
-    return headers
-
-
-def accept(headers: dict[bytes, bytes], app: Starlette) -> Answer:
-    """Answer a usual request by accepting it."""
-    response = (
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept_key(headers[_KEY_NAME].decode())}\r\n\r\n"
+def is_wanted(head: Head) -> bool:
+    """Tell whether a request asks for a WebSocket; any other upgrade is an offer to be ignored (RFC 9110, 7.8)."""
+    return (
+        b"websocket" in head.elements(b"upgrade")
+        and b"upgrade" in head.elements(b"connection")
+        and head.method == b"GET"
+        and head.version == b"1.1"
     )
-    allowed = origin_allowed(app.state.settings, Headers(raw=list(headers.items())))
-    return Answer(response.encode(), accepted=True, origin_allowed=allowed)
 
 
-def answer(head: bytes, app: Starlette) -> Answer:
-    """Answer a request for a WebSocket of any form.
+def answer(head: Head, app: Starlette) -> Answer:
+    """Answer a request for a WebSocket.
 
     Args:
-        head: the request, up to the empty line.
+        head: the request.
         app: with settings and worker in its state.
     """
-    protocol = ServerProtocol(logger=_logger)
-    protocol.receive_data(head)
-    events = protocol.events_received()
-    if not events:
-        # The library could not read the request, and would hang up without a word.
-        why = protocol.handshake_exc.__cause__ if protocol.handshake_exc is not None else None
-        response = protocol.reject(HTTPStatus.BAD_REQUEST, f"Expected a WebSocket handshake, got none: {why}\n")
-        return Answer(response.serialize(), accepted=False, origin_allowed=False)
-    request = events[0]
-    assert isinstance(request, Request)
-    response = _response(protocol, request, app)
-    protocol.send_response(response)
-    accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
-    allowed = accepted and _origin_allowed(request, app)
-    return Answer(b"".join(protocol.data_to_send()), accepted, allowed)
+    refusal = objection(head) or admission(Headers(raw=head.headers), app)
+    if refusal is not None and refusal.error is None:
+        return Answer(problems.written(refusal.response()), accepted=False)
+    accepted = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(head.values(b'sec-websocket-key')[0].decode())}\r\n\r\n"
+    )
+    return Answer(accepted.encode(), accepted=True, error=None if refusal is None else refusal.error)
 
 
-def _response(protocol: ServerProtocol, request: Request, app: Starlette) -> Response:
-    if request.path.partition("?")[0] != PATH:
-        return protocol.reject(HTTPStatus.NOT_FOUND, f"Expected {PATH}, got another path\n")
+def admission(headers: Headers, app: Starlette) -> Refusal | None:
+    """Tell why a handshake that is all right by the RFC is refused here, if it is."""
     if app.state.worker.draining:
-        response = protocol.reject(HTTPStatus.SERVICE_UNAVAILABLE, DRAINING + "\n")
-        response.headers["Retry-After"] = "1"
-        return response
-    return protocol.accept(request)
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, ErrorCode.UNAVAILABLE, DRAINING, {"Retry-After": "1"})
+    hosts = headers.getlist("host")
+    if len(hosts) != 1:
+        return _bad(f"Expected one Host, got {len(hosts) or 'none'}")
+    if not origin_allowed(app.state.settings, headers):
+        return Refusal(
+            HTTPStatus.FORBIDDEN, ErrorCode.NOT_ALLOWED, FOREIGN_ORIGIN, {}, errors.NotAllowed(FOREIGN_ORIGIN)
+        )
+    return None
 
 
-def _origin_allowed(request: Request, app: Starlette) -> bool:
-    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
-    return origin_allowed(app.state.settings, Headers(raw=raw))
+def objection(head: Head) -> Refusal | None:
+    """What the RFC has against a request for a WebSocket."""
+    if head.path != PATH.encode():
+        return Refusal(HTTPStatus.NOT_FOUND, ErrorCode.NOT_FOUND, f"Expected {PATH}, got another path", {})
+    if head.values(b"sec-websocket-version") != [_VERSION]:
+        detail = f"Expected Sec-WebSocket-Version {_VERSION.decode()}, got another"
+        headers = {"Sec-WebSocket-Version": _VERSION.decode()}
+        return Refusal(HTTPStatus.UPGRADE_REQUIRED, ErrorCode.UPGRADE_REQUIRED, detail, headers)
+    keys = head.values(b"sec-websocket-key")
+    if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
+        return _bad("Expected one Sec-WebSocket-Key of 16 bytes in base64, got something else")
+    if not _BODY.isdisjoint(name for name, _ in head.headers):
+        return _bad("Expected a handshake without a body, got one with")
+    return None
+
+
+def _bad(detail: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, ErrorCode.BAD_MESSAGE, detail, {})

@@ -51,6 +51,14 @@ def problem(
     )
 
 
+def written(response: Response) -> bytes:
+    """An answer as it is sent where there is no application to send it, with which the connection ends."""
+    status = http.HTTPStatus(response.status_code)
+    lines = [b"HTTP/1.1 %d %b" % (status, status.phrase.encode()), b"connection: close"]
+    lines += [b"%b: %b" % header for header in response.raw_headers]
+    return b"\r\n".join([*lines, b"", bytes(response.body)])
+
+
 def handlers() -> dict[Any, ExceptionHandler]:
     """Return Starlette's `exception_handlers`: every error of the HTTP API is a problem answer."""
     return {

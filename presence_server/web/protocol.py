@@ -18,11 +18,12 @@ from uvicorn.server import ServerState
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from presence_server import errors
+from presence_server.core.bucket import Rate, TokenBucket
 from presence_server.core.codes import CloseCode
+from presence_server.core.connection import State as Stage
 from presence_server.core.decoding import printable
 from presence_server.core.frames import PING
-from presence_server.core.messages import MAX_MESSAGE_BYTES
+from presence_server.core.messages import MAX_HELLO_BYTES, MAX_MESSAGE_BYTES
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
 from presence_server.web import handshake, small_frames
@@ -32,6 +33,19 @@ if TYPE_CHECKING:
 
 # How long a peer may take to read and answer a close frame.
 CLOSE_TIMEOUT_S: Final = 2.0
+
+FRAME_RATE: Final = Rate(per_s=100.0, burst=300.0)
+"""Of frames that are no messages: pings, pongs, fragments. Messages have their own rate, whatever they hold."""
+MAX_EARLY_BYTES: Final = MAX_HELLO_BYTES + MAX_MESSAGE_BYTES
+"""Of messages before the welcome: a hello, and what a client sends on its heels."""
+
+# So many frames a read cost nothing, so that hardly any connection has a bucket.
+_FREE_FRAMES: Final = 16
+# How much the library reads at once: some 300 of the smallest frames, 3 ms of work.
+_SLICE_BYTES: Final = 2_048
+# How far a close frame is looked for in what was sent before it.
+_LAST_BYTES: Final = 65_536
+_TURN_S: Final = 0.5
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -51,6 +65,9 @@ class PresenceProtocol(asyncio.Protocol):
         "_app",
         "_closing",
         "_connection",
+        "_deadline",
+        "_early",
+        "_frames",
         "_message",
         "_open",
         "_parser",
@@ -73,6 +90,10 @@ class PresenceProtocol(asyncio.Protocol):
         # One buffer: a list of fragments would grow with empty ones without end.
         self._message: bytearray | None = None
         self._closing: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._frames: TokenBucket | None = None
+        # How many bytes of messages came before the welcome.
+        self._early = 0
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -83,47 +104,84 @@ class PresenceProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._open:
-            self._shake_hands(data)
+            self._begin(data)
             return
-        connection = self._connection
-        connection.heard_s = time.monotonic()
-        at = 0
+        self._connection.heard_s = time.monotonic()
+        at = pongs = 0
         while self._parser is None:
             frame = small_frames.take(data, at)
             if frame is None:
                 self._parser = _make_parser()
                 break
             if frame.text is not None:
-                self._presence.received(connection, frame.text)
+                self._deliver(frame.text)
+            elif (pongs := pongs + 1) > _FREE_FRAMES:
+                self._charge()
             at = frame.end
             if at == len(data):
                 return
-        self._parse(self._parser, data[at:])
+        self._parse(self._parser, data, at)
 
-    def _shake_hands(self, head: bytes) -> None:
-        """Answer the request that uvicorn has read and hands on whole."""
-        self._enter(handshake.answer(head, self._app))
+    def _begin(self, data: bytes) -> None:
+        """Something came before the handshake was done."""
 
-    def _enter(self, answer: handshake.Answer) -> None:
+    def enter(self, answer: handshake.Answer, due_s: float) -> None:
+        """Begin with the answer to a handshake.
+
+        Args:
+            answer: what to send.
+            due_s: until when, by the loop's clock, the hello must have come.
+        """
         self._transport.write(answer.response)
         if not answer.accepted:
+            self._expect_nothing()
             self._end_now()
             return
         self._connection = self._presence.accept(self)
         self._open = True
-        if not answer.origin_allowed:
-            self._presence.refuse(self._connection, errors.NotAllowed(handshake.FOREIGN_ORIGIN))
+        if self._deadline is None:
+            self._expect_by(due_s)
+        if answer.error is not None:
+            self._presence.refuse(self._connection, answer.error)
 
-    def _parse(self, parser: Protocol, data: bytes) -> None:
-        parser.receive_data(data)
-        for event in parser.events_received():
-            # What follows a close frame of this side is read only so that the frame arrives.
-            if isinstance(event, Frame) and self._closing is None:
-                self._take(event)
-        if parser.parser_exc is not None and self._closing is None:
-            self._fail(parser)
-        else:
-            self._answer(parser)
+    def _parse(self, parser: Protocol, data: bytes, at: int) -> None:
+        """Let the library read, in slices, since a read may bring forty thousand frames."""
+        free = _FREE_FRAMES
+        while at < len(data) and not self._transport.is_closing():
+            if self._closing is not None and at >= _LAST_BYTES:
+                # Only a close frame is still waited for, and not behind all this.
+                self._transport.pause_reading()
+                return
+            parser.receive_data(data[at : at + _SLICE_BYTES])
+            at += _SLICE_BYTES
+            for event in parser.events_received():
+                # What follows a close frame of this side is read only so that the frame arrives.
+                if isinstance(event, Frame) and self._closing is None:
+                    free -= not _is_message(event)
+                    if free < 0:
+                        self._charge()
+                    self._take(event)
+            if parser.parser_exc is not None and self._closing is None:
+                self._fail(parser)
+            else:
+                self._answer(parser)
+
+    def _deliver(self, message: bytes) -> None:
+        """Hand on a message; before the welcome, not more than a little, since it may have to be kept."""
+        connection = self._connection
+        if connection.state is not Stage.OPEN:
+            self._early += len(message)
+            if self._early > MAX_EARLY_BYTES:
+                self._presence.end(connection, CloseCode.RATE_BROKEN, "too much before welcome")
+        self._presence.received(connection, message)
+
+    def _charge(self) -> None:
+        """Count a frame that is no message, of which a client has no reason to send many."""
+        now_s = self._connection.heard_s
+        if self._frames is None:
+            self._frames = TokenBucket(FRAME_RATE, now_s)
+        if self._frames.spend(FRAME_RATE, now_s):
+            self._presence.end(self._connection, CloseCode.RATE_BROKEN, "too many frames")
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
@@ -132,14 +190,14 @@ class PresenceProtocol(asyncio.Protocol):
         elif frame.opcode is Opcode.BINARY:
             self._presence.garbled(self._connection, "Expected a text frame, got a binary one")
         elif frame.opcode is Opcode.TEXT and frame.fin:
-            self._presence.received(self._connection, bytes(frame.data))
+            self._deliver(bytes(frame.data))
         elif frame.opcode is Opcode.TEXT:
             self._message = bytearray(frame.data)
         elif frame.opcode is Opcode.CONT and self._message is not None:
             self._message += frame.data
             if frame.fin:
                 message, self._message = bytes(self._message), None
-                self._presence.received(self._connection, message)
+                self._deliver(message)
 
     def _answer(self, parser: Protocol) -> None:
         """Send what the library has to say: pongs, a close frame. After one of this side nothing follows."""
@@ -169,6 +227,7 @@ class PresenceProtocol(asyncio.Protocol):
         self._end_now()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
         if self._open:
             self._presence.lost(self._connection, CloseCode.ABNORMAL)
         self._server.discard(self)
@@ -188,6 +247,28 @@ class PresenceProtocol(asyncio.Protocol):
         if self._open:
             self.close(CloseCode.RESTART)
         self._end_now()
+
+    # --- until the hello --------------------------------------------------------------------------------------------
+
+    def _expect_by(self, due_s: float) -> None:
+        self._deadline = asyncio.get_running_loop().call_at(due_s, self._too_late)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        """The one deadline from accepting a TCP connection to its hello, which nothing puts off."""
+        self._deadline = None
+        if not self._open:
+            self._transport.abort()
+        elif self._connection.state is Stage.EXPECTED:
+            if self._connection.greeted:
+                # What has come waits only for its turn, which is not his fault.
+                self._expect_by(asyncio.get_running_loop().time() + _TURN_S)
+            else:
+                self._presence.end(self._connection, CloseCode.NO_HELLO)
 
     # --- the socket of a connection (live.connection.Socket) --------------------------------------------------------
 
@@ -231,8 +312,21 @@ class PresenceProtocol(asyncio.Protocol):
         self._transport.resume_reading()
 
 
+def _is_message(frame: Frame) -> bool:
+    return frame.opcode is Opcode.TEXT and frame.fin
+
+
+class _Parser(Protocol):
+    """The library's, but for one thing: a close frame may come between fragments (RFC 6455, section 5.4)."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 def _make_parser() -> Protocol:
-    return Protocol(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_logger)
+    return _Parser(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_logger)
 
 
 def clip(reason: str) -> str:

@@ -28,10 +28,8 @@ from presence_server.web import ports
 from presence_server.web.app import create_app
 from presence_server.web.front import FrontProtocol
 from presence_server.web.listener import Listener
-from presence_server.web.protocol import PresenceProtocol
 from presence_server.web.share import Share
 
-_LARGEST_FRAME_BYTES: Final = 65_536
 # What answering the last requests may take, and a drain longer than it was given.
 _OVERTIME_S: Final = 5
 # How long whoever was let in just now has to ask, and whoever asks on an old connection to hear that it ends.
@@ -217,12 +215,8 @@ def configuration(app: Callable[..., Any], settings: Settings) -> uvicorn.Config
         app,
         loop="uvloop",
         http=FrontProtocol,
-        ws=PresenceProtocol,
-        ws_max_size=_LARGEST_FRAME_BYTES,
-        # Pings are the application's: it knows how long its peers may be silent.
-        ws_ping_interval=None,
-        # Compression would cost more memory for each connection than all the rest.
-        ws_per_message_deflate=False,
+        # The HTTP protocol hands WebSockets over by itself.
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -230,6 +224,8 @@ def configuration(app: Callable[..., Any], settings: Settings) -> uvicorn.Config
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         backlog=ports.BACKLOG,
+        # uvicorn counts in whole seconds, and has no need to.
+        timeout_keep_alive=cast(int, settings.keep_alive_s),
         timeout_graceful_shutdown=_OVERTIME_S,
     )
 

@@ -12,16 +12,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from presence_server import errors
 from presence_server.core import frames
-from presence_server.core.codes import CloseCode
+from presence_server.core.codes import CloseCode, ErrorCode
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
-from presence_server.web import problems
-from presence_server.web.handshake import DRAINING, FOREIGN_ORIGIN
-from presence_server.web.origins import origin_allowed
+from presence_server.web import handshake, problems
 from presence_server.web.protocol import CLOSE_TIMEOUT_S, clip
 
 if TYPE_CHECKING:
@@ -41,26 +41,37 @@ class Endpoint:
         app = scope["app"]
         worker: Worker = app.state.worker
         await receive()
-        if worker.draining:
-            response = problems.problem(503, errors.Unavailable.code, errors.Unavailable.title, DRAINING)
-            await _deny(scope, response.body, send)
+        refusal = handshake.admission(Headers(scope=scope), app)
+        if refusal is not None and refusal.error is None:
+            await _deny(scope, refusal, send)
             return
         await send({"type": "websocket.accept"})
-        if not origin_allowed(app.state.settings, Headers(scope=scope)):
-            worker.counters.refusals[str(CloseCode.NOT_ALLOWED)] += 1
-            await send({"type": "websocket.close", "code": CloseCode.NOT_ALLOWED, "reason": FOREIGN_ORIGIN})
+        if refusal is not None and refusal.error is not None:
+            code = refusal.error.close_code
+            worker.counters.refusals[str(code)] += 1
+            await send({"type": "websocket.close", "code": code, "reason": clip(refusal.detail)})
             return
         await AsgiSocket(send).serve(worker.connections, receive)
 
 
-async def _deny(scope: Scope, body: bytes | memoryview, send: Send) -> None:
+async def upgrade_required(request: Request) -> Response:
+    """Answer a plain request for the path of the WebSocket: somebody in between has taken its upgrade away."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return problems.problem(426, ErrorCode.UPGRADE_REQUIRED, "Upgrade required", handshake.NO_UPGRADE, headers=headers)
+
+
+route: Final = Route(handshake.PATH, upgrade_required)
+
+
+async def _deny(scope: Scope, refusal: handshake.Refusal, send: Send) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         # The server makes an answer of its own, 403 by the ASGI specification.
         await send({"type": "websocket.close"})
         return
-    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
-    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": bytes(body)})
+    response = refusal.response()
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    await send({"type": "websocket.http.response.start", **start})
+    await send({"type": "websocket.http.response.body", "body": bytes(response.body)})
 
 
 class AsgiSocket:

@@ -8,7 +8,7 @@ import functools
 import inspect
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from websockets.frames import Close, Opcode
 from websockets.utils import apply_mask
 
@@ -146,6 +146,8 @@ class Serving:
     port: int
     connections: set[Any]
     stop: Callable[[], Awaitable[None]]
+    app: Starlette
+    config: uvicorn.Config
     peers: list[Peer] = field(default_factory=list)
 
     async def connect(self, **options: Any) -> Peer:
@@ -161,15 +163,18 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(*, ws: str | None = None, settings: Settings | None = None) -> AsyncIterator[Serving]:
+async def serving(
+    *, ws: str | None = None, settings: Settings | None = None, routes: Sequence[BaseRoute] = ()
+) -> AsyncIterator[Serving]:
     """Serve with the server's own configuration, or with another `ws` implementation of uvicorn's."""
     presence = Presence()
     presence.worker.settings = settings = settings or Settings(jwt_secret=tokens.SECRET)
-    app = Starlette(routes=[WebSocketRoute(PATH, Endpoint())])
+    app = Starlette(routes=[WebSocketRoute(PATH, Endpoint()), *routes])
     app.state.worker, app.state.settings = presence.worker, settings
     config = server.configuration(app, settings)
     if ws is not None:
-        config.http, config.ws = "httptools", cast(Any, ws)
+        config.http, config.ws, config.ws_ping_interval = "httptools", cast(Any, ws), None
+        config.ws_max_size, config.ws_per_message_deflate = 65_536, False
     running = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(running.serve([listener]))
@@ -180,7 +185,7 @@ async def serving(*, ws: str | None = None, settings: Settings | None = None) ->
 
     await until(lambda: running.started)
     connections = cast("set[Any]", running.server_state.connections)
-    serving = Serving(presence, listener.getsockname()[1], connections, stop)
+    serving = Serving(presence, listener.getsockname()[1], connections, stop, app, config)
     try:
         yield serving
     finally:

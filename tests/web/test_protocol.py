@@ -9,6 +9,7 @@ import pytest
 from websockets.frames import Opcode
 
 from presence_server.core.codes import CloseCode
+from presence_server.core.connection import State
 from presence_server.web import protocol
 from tests.web.peer import Peer, close, frame, on_both_loops, serving, text, until
 
@@ -50,17 +51,17 @@ async def test_a_message_in_pieces_is_delivered_whole() -> None:
 
 @on_both_loops
 async def test_a_message_in_countless_pieces_takes_no_more_room_than_a_whole_one() -> None:
-    """Empty fragments count nothing towards the limit of a message, and must cost nothing either."""
+    """Empty fragments count nothing towards the limit of a message."""
     async with serving() as server:
         peer, _ = await server.connected()
         peer.send(frame(Opcode.TEXT, b"begun", fin=False))
-        empty = frame(Opcode.CONT, fin=False) * 1_000 + frame(Opcode.PING)
+        empty = frame(Opcode.CONT, fin=False) * 12 + frame(Opcode.PING)
         peer.send(empty)
         await peer.told()
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
-            for _ in range(12):
+            for _ in range(1_000):
                 peer.send(empty)
                 await peer.told()
             after, _ = tracemalloc.get_traced_memory()
@@ -70,6 +71,60 @@ async def test_a_message_in_countless_pieces_takes_no_more_room_than_a_whole_one
         peer.send(frame(Opcode.CONT, b" and ended"))
         await until(lambda: server.presence.texts)
         assert server.presence.texts == [b"begun and ended"]
+
+
+FLOODS = {
+    "pings": frame(Opcode.PING),
+    "pongs": frame(Opcode.PONG),
+    "empty fragments": frame(Opcode.CONT, fin=False),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+@on_both_loops
+async def test_a_flood_of_frames_that_say_nothing_ends_the_connection(flood: bytes) -> None:
+    """Seven megabytes of them, of which a few hundred frames are looked at."""
+    async with serving() as server:
+        peer, connection = await server.connected()
+        if flood == FLOODS["empty fragments"]:
+            peer.send(frame(Opcode.TEXT, b"begun", fin=False))
+        peer.send(flood * 50_000)
+        await until(lambda: connection.state is State.CLOSED)
+        assert server.presence.worker.counters.connections_closed == {CloseCode.RATE_BROKEN: 1}
+        rest = await peer.rest()
+        assert len(rest) <= 1_000
+        await until(lambda: not server.connections)
+
+
+@on_both_loops
+async def test_a_message_in_a_few_hundred_pieces_is_no_flood() -> None:
+    async with serving() as server:
+        peer, _ = await server.connected()
+        pieces = [frame(Opcode.TEXT, b"x", fin=False), *[frame(Opcode.CONT, b"x", fin=False)] * 250]
+        peer.send(*pieces, frame(Opcode.CONT, b"x"))
+        await until(lambda: server.presence.texts)
+        assert server.presence.texts == [b"x" * 252]
+
+
+@on_both_loops
+async def test_what_comes_before_the_welcome_is_bounded_in_bytes() -> None:
+    async with serving() as server:
+        peer, connection = await server.connected()
+        for _ in range(8):
+            peer.send(text(b"x" * 60_000))
+        assert (await peer.closed()).reason == "too much before welcome"
+        assert connection.state is State.CLOSED
+        assert len(server.presence.texts) == 1
+
+
+@on_both_loops
+async def test_a_close_between_fragments_is_one() -> None:
+    """Case 7.1.5 of the Autobahn suite."""
+    async with serving() as server:
+        peer, _ = await server.connected()
+        peer.send(frame(Opcode.TEXT, b"begun", fin=False), close(1000), frame(Opcode.CONT, b"ended"))
+        assert (await peer.closed()).code == 1000
+        assert server.presence.events == [("lost", 1000)]
 
 
 @on_both_loops
@@ -236,7 +291,6 @@ AGAINST_THE_RFC = {
     "long ping": frame(Opcode.PING, bytes(126)),
     "close of one byte": frame(Opcode.CLOSE, b"\x03"),
     "close with a code of no one": frame(Opcode.CLOSE, b"\x03\xed"),
-    "close in a message": frame(Opcode.TEXT, b"x", fin=False) + close(1000),
 }
 
 

@@ -218,5 +218,5 @@ async def _call(presence: Presence, events: list[dict[str, Any]]) -> list[dict[s
 async def _endpoint(presence: Presence, receive: Any, send: Any) -> None:
     app = Starlette()
     app.state = SimpleNamespace(worker=presence.worker, settings=Settings(jwt_secret=tokens.SECRET))  # type: ignore[assignment]
-    scope = {"type": "websocket", "path": PATH, "headers": [], "app": app}
+    scope = {"type": "websocket", "path": PATH, "headers": [(b"host", b"a")], "app": app}
     await Endpoint()(scope, receive, send)
