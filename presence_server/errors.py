@@ -122,6 +122,12 @@ class RateLimited(PresenceError):
         self.retry_ms = retry_ms
 
 
+class TooManyConnects(RateLimited):
+    """One user connects, or renews his tokens, more often than anybody has a reason to."""
+
+    close_code = CloseCode.RATE_BROKEN
+
+
 class Unavailable(PresenceError):
     """Redis, or the issuer's key set, is out of reach."""
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from presence_server import errors
+from presence_server.core.bucket import Rate
 from presence_server.core.ids import PATTERN, is_id
 from presence_server.core.messages import MAX_WATCHED
 from presence_server.core.status import STATUSES, Presence, UserDetail, check_selectable, json_type
@@ -23,7 +24,7 @@ from presence_server.live.access import TeamSettings as Settings
 from presence_server.store.operations import configure
 from presence_server.web import bodies, openapi, problems
 from presence_server.web.auth import Claims, TokenVerifier
-from presence_server.web.rates import Rates
+from presence_server.web.rates import REQUESTS, WRITES, Rates
 
 if TYPE_CHECKING:
     from presence_server.live.worker import Worker
@@ -65,6 +66,7 @@ class UserPresence(_Endpoint):
 
     async def put(self, request: Request) -> Response:
         claims, team, user = await _himself_or_admin(request)
+        _count_write(request, claims)
         body = await bodies.read_object(request, MAX_BODY_BYTES)
         if "status" not in body:
             raise errors.BadMessage("Expected a member 'status' of 'online' or 'busy', got none")
@@ -75,6 +77,7 @@ class UserPresence(_Endpoint):
 
     async def delete(self, request: Request) -> Response:
         claims, team, user = await _himself_or_admin(request)
+        _count_write(request, claims)
         await _worker(request).access.sign_out_user(team, user, by=claims.user)
         return Response(status_code=204, headers=bodies.NO_STORE)
 
@@ -149,7 +152,7 @@ async def _authenticated(request: Request) -> Claims:
     claims = await verifier.verify(_bearer_token(request.headers))
     # An administrator is the host application itself, asking for all of its users.
     if not claims.admin:
-        _rates(request).spend(claims.user)
+        _rates(request, "requests", REQUESTS).spend(claims.user)
     return claims
 
 
@@ -180,12 +183,19 @@ def _bearer_token(headers: Headers) -> str:
     return token.strip(" ")
 
 
-def _rates(request: Request) -> Rates:
+def _count_write(request: Request, claims: Claims) -> None:
+    if not claims.admin:
+        _rates(request, "writes", WRITES).spend(claims.user)
+
+
+def _rates(request: Request, what: str, rate: Rate) -> Rates:
     state = request.app.state
     if not hasattr(state, "http_rates"):
-        state.http_rates = Rates()
-    rates: Rates = state.http_rates
-    return rates
+        state.http_rates = {}
+    kinds: dict[str, Rates] = state.http_rates
+    if what not in kinds:
+        kinds[what] = Rates(rate, what)
+    return kinds[what]
 
 
 def _worker(request: Request) -> Worker:

@@ -15,6 +15,8 @@ from presence_server.settings import Settings
 from presence_server.web import api, handshake, metrics, origins, problems, socket
 from presence_server.web import demo as demo_page
 from presence_server.web.auth import TokenVerifier
+from presence_server.web.connects import ConnectVerifier
+from presence_server.web.descriptors import Descriptors
 
 
 def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
@@ -28,7 +30,7 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        worker = Worker(settings, verifier)
+        worker = Worker(settings, ConnectVerifier(verifier))
         app.state.worker = worker
         await worker.start()
         try:
@@ -56,4 +58,5 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
     app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.verifier = verifier
+    app.state.descriptors = Descriptors()
     return app

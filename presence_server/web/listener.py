@@ -13,10 +13,12 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from presence_server.web.descriptors import Descriptors
+
 # Each leads to a handshake, a token and a join within the next turns: about 6 ms of work.
 AT_ONCE: Final = 16
 # Out of file descriptors: how long to wait for some to be closed.
-_EXHAUSTED_S: Final = 0.5
+_EXHAUSTED_S: Final = 0.1
 # How long another process has to take what it should.
 _PATIENCE_S: Final = 0.003
 
@@ -30,6 +32,7 @@ class Listener:
         listener: bound and listening.
         make_protocol: makes the protocol of a connection.
         in_turn: whether this process should accept now, rather than another that listens on the same socket.
+        descriptors: how many connections there may be.
     """
 
     def __init__(
@@ -37,10 +40,12 @@ class Listener:
         listener: socket.socket,
         make_protocol: Callable[[], asyncio.Protocol],
         in_turn: Callable[[], bool] = lambda: True,
+        descriptors: Descriptors | None = None,
     ) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
         self._in_turn = in_turn
+        self._descriptors = Descriptors() if descriptors is None else descriptors
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
@@ -73,6 +78,9 @@ class Listener:
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
+            if not self._descriptors.left(self._listener.fileno()):
+                self._rest()
+                return
             try:
                 accepted, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -96,5 +104,8 @@ class Listener:
         # Anything else befell one peer alone (accept(2) hands on its network errors).
         if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             _logger.error("Expected to accept a connection, got '%s'; raise the limit of open files", exc.strerror)
-            self._loop.remove_reader(self._listener)
-            self._again = self._loop.call_later(_EXHAUSTED_S, self._listen)
+            self._rest()
+
+    def _rest(self) -> None:
+        self._loop.remove_reader(self._listener)
+        self._again = self._loop.call_later(_EXHAUSTED_S, self._listen)

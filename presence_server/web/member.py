@@ -119,7 +119,7 @@ class Member(server.DrainingServer):
             answer.set_result(metrics.from_plain(message["families"]))
 
     async def _report(self, line: Line) -> None:
-        line.send({"report": metrics.to_plain(await metrics.collect(self._app.state.worker))})
+        line.send({"report": metrics.to_plain(await metrics.collect(self._app))})
 
     async def _beat(self, line: Line) -> None:
         """Say that the loop turns: a process that stands still, or is stuck, is silent."""

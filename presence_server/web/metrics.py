@@ -17,10 +17,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from presence_server.web.strangers import strangers_of
 from presence_server.web.totals import RESTARTS, Family
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 async def metrics(request: Request) -> Response:
     """Answer a scrape, in the format that its `Accept` prefers."""
     state = request.app.state
-    families = await (state.add_up() if hasattr(state, "add_up") else collect(state.worker))
+    families = await (state.add_up() if hasattr(state, "add_up") else collect(request.app))
     body, media_type = await asyncio.to_thread(_encode, families, request.headers.get("accept", ""))
     return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type})
 
@@ -39,9 +41,9 @@ async def metrics(request: Request) -> Response:
 route: Final = Route("/metrics", metrics)
 
 
-async def collect(worker: Worker) -> list[Metric]:
+async def collect(app: Starlette) -> list[Metric]:
     """Return the figures of this process alone, as of now."""
-    families = list(families_of(worker))
+    families = [*families_of(app.state.worker), *_of_the_port(app)]
     # The counters are read here, where nobody changes them; the process's figures are files, as many as there are
     # sockets, and would hold up everybody.
     return families + await asyncio.to_thread(_of_process)
@@ -101,6 +103,21 @@ def families_of(worker: Worker) -> Iterator[Metric]:
         "presence_sweep_lag_seconds",
         "From the deadline of going offline to its commit, by the sweeps of this worker.",
         counters.sweep_lag,
+    )
+
+
+def _of_the_port(app: Starlette) -> Iterator[Metric]:
+    yield _labelled(
+        "presence_junk_requests_total",
+        "What came to the port and was no request as HTTP has it, by kind.",
+        "kind",
+        strangers_of(app).kinds,
+    )
+    descriptors = getattr(app.state, "descriptors", None)
+    yield CounterMetricFamily(
+        "presence_accept_pauses",
+        "Times that no more connections were accepted for a moment, to keep file descriptors back.",
+        0 if descriptors is None else descriptors.refusals,
     )
 
 

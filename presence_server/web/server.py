@@ -26,6 +26,7 @@ from uvicorn.config import STARTUP_FAILURE
 from presence_server.settings import Settings
 from presence_server.web import ports
 from presence_server.web.app import create_app
+from presence_server.web.descriptors import Descriptors
 from presence_server.web.front import FrontProtocol
 from presence_server.web.listener import Listener
 from presence_server.web.share import Share
@@ -51,6 +52,7 @@ class DrainingServer(uvicorn.Server):
         on_listening: called once the server takes connections.
         failed: returns when a part of the application has failed beyond repair: then the server drains, too.
         share: of the connections on a port that other processes listen on as well.
+        descriptors: how many connections there may be.
 
     Attributes:
         status: what the process is to end with: 70 (`EX_SOFTWARE` of sysexits.h) after a failure.
@@ -65,9 +67,11 @@ class DrainingServer(uvicorn.Server):
         on_listening: Callable[[], None],
         failed: Callable[[], Awaitable[object]] | None = None,
         share: Share | None = None,
+        descriptors: Descriptors | None = None,
     ) -> None:
         super().__init__(config)
         self.status = 0
+        self._descriptors = descriptors
         self._drain_connections = drain
         self._drain_timeout_s = drain_timeout_s
         self._on_listening = on_listening
@@ -106,7 +110,8 @@ class DrainingServer(uvicorn.Server):
 
         # Told to end before it began: nobody is let in any more.
         wanted = [] if self.should_exit else sockets
-        self.servers = cast("Any", [Listener(listener, make_protocol, self._in_turn) for listener in wanted])
+        listeners = [Listener(each, make_protocol, self._in_turn, self._descriptors) for each in wanted]
+        self.servers = cast("Any", listeners)
         self.started = True
         if wanted:
             self._on_listening()
@@ -206,6 +211,7 @@ def life_of(app: Starlette, settings: Settings) -> dict[str, Any]:
         "drain": lambda timeout_s: app.state.worker.drain(timeout_s),
         "drain_timeout_s": settings.drain_timeout_s,
         "failed": lambda: app.state.worker.failed.wait(),
+        "descriptors": app.state.descriptors,
     }
 
 

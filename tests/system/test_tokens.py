@@ -34,7 +34,6 @@ async def _refused_everywhere(site: Site, token: object) -> None:
 BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "no expiry": {"exp": None},
     "an expiry that is no number": {"exp": "tomorrow"},
-    "expired beyond the leeway": {"ttl_s": -2.5},
     "issued in the future": {"iat": time.time() + 3_600},
     "not valid yet": {"nbf": time.time() + 3_600},
     "no user": {"sub": None},
@@ -57,6 +56,13 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
 async def test_wrong_claims_are_refused(site: Site, claims: dict[str, Any]) -> None:
     """Whatever the signature is worth: 4501, and 401 over HTTP."""
     await _refused_everywhere(site, site.token("juan", **({"teams": [site.team]} | claims)))
+
+
+async def test_an_expired_token_asks_for_a_new_one(site: Site) -> None:
+    """Well signed, but over: 4004, after which a client comes back, and 401 over HTTP."""
+    expired = site.token("juan", ttl_s=-2.5)
+    await site.refused(4004, token=expired)
+    await site.api(token=expired).refused(401, "GET", "/v1/teams/{team}/presence")
 
 
 async def test_no_signature_and_foreign_signatures_are_refused(site: Site, issuer: Issuer) -> None:

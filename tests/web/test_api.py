@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from presence_server.core.ids import PATTERN
-from presence_server.web.rates import RATE, Rates
+from presence_server.web.rates import REQUESTS, Rates
+from presence_server.web.rates import WRITES as WRITE_RATE
 from tests.support import tokens
 from tests.web.edge import ANA, JUAN, MARIA, SINCE_MS, Edge, problem, running
 
@@ -550,8 +551,8 @@ async def test_unavailable_without_the_issuers_keys() -> None:
 
 
 async def test_one_user_cannot_take_all(edge: Edge) -> None:
-    edge.app.state.http_rates = Rates(clock=lambda: 0.0)
-    statuses = [(await edge.call("GET", SETTINGS, ME)).status_code for _ in range(int(RATE.burst))]
+    edge.app.state.http_rates = {"requests": Rates(clock=lambda: 0.0)}
+    statuses = [(await edge.call("GET", SETTINGS, ME)).status_code for _ in range(int(REQUESTS.burst))]
     assert set(statuses) == {200}
     for method, path, options in EVERY_CALL:
         answer = await edge.call(method, path, ME, **options)
@@ -604,3 +605,19 @@ async def test_json_that_no_machine_can_hold_is_told_as_it_came(edge: Edge) -> N
     assert problem(answer, 422, "unknown_status")["detail"].endswith(r"got '\ud83d'")
     answer = await edge.call("PUT", maria, ADMIN, content=b'{"status":"busy","x":["\\ud83d",1e999]}', headers=headers)
     assert answer.status_code == 200
+
+
+async def test_writes_have_a_rate_of_their_own(edge: Edge) -> None:
+    """A choice or a sign-out costs much more than a read."""
+    edge.app.state.http_rates = {"writes": Rates(WRITE_RATE, "writes", clock=lambda: 0.0)}
+    maria = "/v1/teams/acme/presence/maria"
+    statuses = [
+        (await edge.call("PUT", maria, ME, json={"status": "busy"})).status_code
+        for _ in range(int(WRITE_RATE.burst) - 1)
+    ]
+    assert set(statuses) == {200}
+    assert (await edge.call("DELETE", maria, ME)).status_code == 204
+    limited = await edge.call("DELETE", maria, ME)
+    assert "at most 5 writes a second" in problem(limited, 429, "rate_limited")["detail"]
+    assert (await edge.call("GET", maria, ME)).status_code == 200
+    assert (await edge.call("DELETE", maria, ADMIN)).status_code == 204

@@ -34,6 +34,8 @@ NAMES = {
     "presence_redis_failures_total",
     "presence_delivery_latency_seconds",
     "presence_sweep_lag_seconds",
+    "presence_junk_requests_total",
+    "presence_accept_pauses_total",
 }
 
 

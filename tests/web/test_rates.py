@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presence_server import errors
-from presence_server.web.rates import RATE, Rates
+from presence_server.web.rates import REQUESTS, Rates
 
 
 class Clock:
@@ -41,11 +41,11 @@ def spent(rates: Rates, subject: str, attempts: int) -> int:
 
 
 def test_a_burst_and_then_the_rate(rates: Rates, clock: Clock) -> None:
-    assert spent(rates, "maria", 300) == RATE.burst
+    assert spent(rates, "maria", 300) == REQUESTS.burst
     clock.now_s += 1
-    assert spent(rates, "maria", 300) == RATE.per_s
+    assert spent(rates, "maria", 300) == REQUESTS.per_s
     clock.now_s += 3600
-    assert spent(rates, "maria", 300) == RATE.burst
+    assert spent(rates, "maria", 300) == REQUESTS.burst
 
 
 def test_retry_says_when(rates: Rates, clock: Clock) -> None:
@@ -61,8 +61,8 @@ def test_retry_says_when(rates: Rates, clock: Clock) -> None:
 
 
 def test_subjects_are_apart(rates: Rates) -> None:
-    assert spent(rates, "maria", 300) == RATE.burst
-    assert spent(rates, "juan", 300) == RATE.burst
+    assert spent(rates, "maria", 300) == REQUESTS.burst
+    assert spent(rates, "juan", 300) == REQUESTS.burst
 
 
 def test_attempts_that_are_refused_cost_nothing(rates: Rates, clock: Clock) -> None:
@@ -77,7 +77,7 @@ def test_ageing_gives_nothing_away(clock: Clock, rates: Rates, step_s: float) ->
     spent(rates, "maria", 200)
     for _ in range(40):
         clock.now_s += step_s
-        assert spent(rates, "maria", 300) == pytest.approx(min(RATE.burst, step_s * RATE.per_s), abs=1)
+        assert spent(rates, "maria", 300) == pytest.approx(min(REQUESTS.burst, step_s * REQUESTS.per_s), abs=1)
 
 
 def test_who_stays_away_is_forgotten(clock: Clock, rates: Rates) -> None:
@@ -85,7 +85,7 @@ def test_who_stays_away_is_forgotten(clock: Clock, rates: Rates) -> None:
         clock.now_s += 1
         for number in range(10):
             rates.spend(f"user-{second}-{number}")
-        assert len(rates) <= 10 * 2 * RATE.fills_s
+        assert len(rates) <= 10 * 2 * REQUESTS.fills_s
     clock.now_s += 100
     rates.spend("maria")
     assert len(rates) == 1
@@ -95,10 +95,10 @@ def test_who_stays_away_is_forgotten(clock: Clock, rates: Rates) -> None:
 def test_no_pattern_of_requests_beats_the_bucket(steps: list[tuple[float, int]]) -> None:
     clock = Clock()
     rates = Rates(clock=clock)
-    left = RATE.burst
+    left = REQUESTS.burst
     for pause_s, attempts in steps:
         clock.now_s += pause_s
-        left = min(RATE.burst, left + pause_s * RATE.per_s)
+        left = min(REQUESTS.burst, left + pause_s * REQUESTS.per_s)
         passed = spent(rates, "maria", attempts)
         assert passed <= left + 1e-6
         assert passed >= min(attempts, int(left - 1e-6))
