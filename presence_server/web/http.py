@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # Of a body as it is sent, chunks and all; what the API takes is less.
 MAX_BODY_BYTES: Final = 512 * 1024
 _CHUNKED_BYTES: Final = 4 * 1024
+_MAX_BLANK_BYTES: Final = 64
 # What is kept of a peer that sends more before it has had its answer.
 _MAX_WAITING_BYTES: Final = 64 * 1024
 
@@ -58,6 +59,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_left: int | None = 0
         self._body_bytes = 0
         self._head_read = False
+        self._blank = 0
         # A head with an upgrade that only the parser could read.
         self._unusual: Head | None = None
         self._due_s = due_s
@@ -106,8 +108,13 @@ class HttpProtocol(HttpToolsProtocol):
         """Take a head off what is waiting; tells whether there was one."""
         if self._deadline is None:
             self._expect_within(None)
-        # RFC 9112, section 2.2: empty lines before a request are ignored.
-        del self._waiting[: len(self._waiting) - len(self._waiting.lstrip(b"\r\n"))]
+        # RFC 9112, section 2.2: an empty line before a request is ignored; but not any number of them.
+        blank = len(self._waiting) - len(self._waiting.lstrip(b"\r\n"))
+        del self._waiting[:blank]
+        self._blank += blank
+        if self._blank > _MAX_BLANK_BYTES:
+            self._refuse("not_http")
+            return False
         end = self._waiting.find(heads.END)
         data = self._waiting if end < 0 else bytes(self._waiting[: end + len(heads.END)])
         if data and (kind := heads.trouble(data)):
@@ -125,7 +132,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._enter(head)
                 return
             data = heads.write(head._replace(headers=[header for header in head.headers if header[0] != b"upgrade"]))
-        self._head_read, self._body_bytes = False, 0
+        self._head_read, self._body_bytes, self._blank = False, 0, 0
         self._expect_nothing()
         self._feed(data)
         if self._body_left != 0 and not self.transport.is_closing():

@@ -43,8 +43,11 @@ MAX_EARLY_BYTES: Final = MAX_HELLO_BYTES + MAX_MESSAGE_BYTES
 _FREE_FRAMES: Final = 16
 # How much the library reads at once: some 300 of the smallest frames, 3 ms of work.
 _SLICE_BYTES: Final = 2_048
-# How far a close frame is looked for in what was sent before it.
-_LAST_BYTES: Final = 65_536
+# How far an answer to a close frame is looked for in what was sent before it, and how much of that is read at all.
+_LAST_BYTES: Final = 8_192
+_DROPPED_BYTES: Final = 262_144
+# What a ping, pong or fragment before the welcome counts for: some two dozen are let pass.
+_EARLY_FRAME_BYTES: Final = 4_096
 _TURN_S: Final = 0.5
 
 _logger: Final = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class PresenceProtocol(asyncio.Protocol):
         "_deadline",
         "_early",
         "_frames",
+        "_last",
         "_message",
         "_open",
         "_parser",
@@ -94,6 +98,8 @@ class PresenceProtocol(asyncio.Protocol):
         self._frames: TokenBucket | None = None
         # How many bytes of messages came before the welcome.
         self._early = 0
+        # And how many bytes after the close frame of this side.
+        self._last = 0
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -107,7 +113,7 @@ class PresenceProtocol(asyncio.Protocol):
             self._begin(data)
             return
         self._connection.heard_s = time.monotonic()
-        at = pongs = 0
+        at, free = 0, _FREE_FRAMES
         while self._parser is None:
             frame = small_frames.take(data, at)
             if frame is None:
@@ -115,12 +121,12 @@ class PresenceProtocol(asyncio.Protocol):
                 break
             if frame.text is not None:
                 self._deliver(frame.text)
-            elif (pongs := pongs + 1) > _FREE_FRAMES:
-                self._charge()
+            else:
+                free = self._charge(free)
             at = frame.end
             if at == len(data):
                 return
-        self._parse(self._parser, data, at)
+        self._parse(self._parser, data, at, free)
 
     def _begin(self, data: bytes) -> None:
         """Something came before the handshake was done."""
@@ -144,22 +150,18 @@ class PresenceProtocol(asyncio.Protocol):
         if answer.error is not None:
             self._presence.refuse(self._connection, answer.error)
 
-    def _parse(self, parser: Protocol, data: bytes, at: int) -> None:
+    def _parse(self, parser: Protocol, data: bytes, at: int, free: int) -> None:
         """Let the library read, in slices, since a read may bring forty thousand frames."""
-        free = _FREE_FRAMES
         while at < len(data) and not self._transport.is_closing():
-            if self._closing is not None and at >= _LAST_BYTES:
-                # Only a close frame is still waited for, and not behind all this.
-                self._transport.pause_reading()
+            if self._closing is not None and not self._look_on(len(data) - at):
                 return
             parser.receive_data(data[at : at + _SLICE_BYTES])
             at += _SLICE_BYTES
             for event in parser.events_received():
                 # What follows a close frame of this side is read only so that the frame arrives.
                 if isinstance(event, Frame) and self._closing is None:
-                    free -= not _is_message(event)
-                    if free < 0:
-                        self._charge()
+                    if not _is_message(event):
+                        free = self._charge(free)
                     self._take(event)
             if parser.parser_exc is not None and self._closing is None:
                 self._fail(parser)
@@ -175,13 +177,37 @@ class PresenceProtocol(asyncio.Protocol):
                 self._presence.end(connection, CloseCode.RATE_BROKEN, "too much before welcome")
         self._presence.received(connection, message)
 
-    def _charge(self) -> None:
-        """Count a frame that is no message, of which a client has no reason to send many."""
-        now_s = self._connection.heard_s
-        if self._frames is None:
-            self._frames = TokenBucket(FRAME_RATE, now_s)
-        if self._frames.spend(FRAME_RATE, now_s):
-            self._presence.end(self._connection, CloseCode.RATE_BROKEN, "too many frames")
+    def _charge(self, free: int) -> int:
+        """Count a frame that is no message, of which a client has no reason to send many, and a stranger any.
+
+        Returns:
+            How many more of this read are free.
+        """
+        connection = self._connection
+        if connection.state is not Stage.OPEN:
+            self._early += _EARLY_FRAME_BYTES
+            if self._early <= MAX_EARLY_BYTES:
+                return 0
+        elif free > 0:
+            return free - 1
+        elif self._frames is None:
+            self._frames = TokenBucket(FRAME_RATE, connection.heard_s)
+            return 0
+        elif not self._frames.spend(FRAME_RATE, connection.heard_s):
+            return 0
+        self._presence.end(connection, CloseCode.RATE_BROKEN, "too many frames")
+        return 0
+
+    def _look_on(self, size: int) -> bool:
+        """Tell whether to go on looking for the answer to a close frame of this side, in so much more."""
+        if self._last > _LAST_BYTES:
+            # Read and dropped for a while, so that the peer can read why; then left where it is.
+            self._last += size
+            if self._last > _DROPPED_BYTES:
+                self._transport.pause_reading()
+            return False
+        self._last += _SLICE_BYTES
+        return True
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:

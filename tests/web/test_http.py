@@ -210,10 +210,18 @@ async def test_what_never_ends_is_ended(head: bytes, flood: bytes, status: int) 
         await until(lambda: not server.connections)
 
 
+@on_both_loops
+async def test_empty_lines_without_end_are_ended() -> None:
+    async with echoing() as server:
+        peer = await server.connect()
+        assert (await asked(peer, b"\r\n" * 1_000))[0] == 400
+        await until(lambda: not server.connections)
+
+
 SLOW = {
     "nothing": b"",
     "a part of a head": b"GET /echo HTTP/1.1\r\nHost: a\r\n",
-    "empty lines": b"\r\n\r\n",
+    "an empty line": b"\r\n",
     "a part of a body": PUT + b"\r\nhe",
     "a part of chunks": b"PUT /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
 }
@@ -233,8 +241,8 @@ async def test_who_is_not_done_in_time_is_not_waited_for(data: bytes, before: by
 
         async def drip() -> None:
             while True:
-                peer.send(b"\r\n" if data in (b"", b"\r\n\r\n") else b"")
-                await asyncio.sleep(0.05)
+                peer.send(b"\r" if data in (b"", b"\r\n") else b"")
+                await asyncio.sleep(0.1)
 
         dripping = asyncio.create_task(drip())
         async with asyncio.timeout(SOON_S):
