@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 from presence_server.errors import SettingsError, StartupError, Unavailable
 from presence_server.settings import Settings, advice
 from presence_server.store.embedded import EmbeddedValkey
-from presence_server.store.probe import Instance, probe
+from presence_server.store.probe import Instance, objection, probe
 
 # ZRANGE … BYSCORE.
 _OLDEST_REDIS: Final = (6, 2)
@@ -51,6 +51,9 @@ def examine(environ: Mapping[str, str], load: Callable[[], Settings]) -> Iterato
 
 
 def _examine_redis(url: str) -> Iterator[Finding]:
+    if (wrong := objection(url)) is not None:
+        yield Finding("failed", f"PRESENCE_REDIS_URL: {wrong}")
+        return
     try:
         instance = asyncio.run(probe(url))
     except Unavailable as error:

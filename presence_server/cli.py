@@ -25,6 +25,10 @@ _NOT_ADDRESSED: Final = (
     "presence-server token: The token has neither 'aud' nor 'iss': "
     "a server with PRESENCE_JWT_AUDIENCE or PRESENCE_JWT_ISSUER, as they are set here, refuses it"
 )
+_SEEN_BY_ALL: Final = (
+    "presence-server: --redis-url: Expected no password in an argument, which every account of this machine can see, "
+    "got one. Use PRESENCE_REDIS_URL"
+)
 _ONLY_KEY_SET: Final = (
     "PRESENCE_JWT_SECRET: Expected a secret to sign with, got none. With PRESENCE_JWKS_URL alone, only its issuer can"
 )
@@ -95,7 +99,10 @@ def _load(options: argparse.Namespace, *, key_required: bool = False) -> Setting
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return _run(options, _load(options, key_required=True), demo=False)
+    settings = _load(options, key_required=True)
+    if options.redis_url is not None and "@" in options.redis_url:
+        print(_SEEN_BY_ALL, file=sys.stderr)
+    return _run(options, settings, demo=False)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -108,8 +115,11 @@ def _demo(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
     # The commands that only look something up need not load a web server.
     from presence_server.store.embedded import EmbeddedValkey
+    from presence_server.store.probe import objection
     from presence_server.web import logs, ports
 
+    if settings.redis_url is not None and (wrong := objection(settings.redis_url)) is not None:
+        raise SettingsError([f"PRESENCE_REDIS_URL: {wrong}"])
     logs.configure(settings.log_level, settings.log_format)
     for sentence in advice(os.environ, settings):
         _logger.warning(sentence)

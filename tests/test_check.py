@@ -103,3 +103,12 @@ def test_what_is_odd_about_a_redis_is_told(
 @pytest.mark.parametrize("instance", [GOOD, replace(GOOD, ahead_ms=1_001), replace(GOOD, compatible=(6, 2))])
 def test_what_is_well_is_not_complained_about(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     assert report_on(instance, monkeypatch) == []
+
+
+@pytest.mark.parametrize("options", ["foo=hunter2", "socket_timeout=hunter2", "db=hunter2"])
+def test_options_that_the_client_of_redis_has_not_are_told_in_a_sentence(options: str) -> None:
+    findings = examined(Settings(redis_url=f"redis://:hunter2@localhost?{options}", jwt_secret=SECRET))
+    assert findings[-1].severity == "failed"
+    assert findings[-1].text.startswith("PRESENCE_REDIS_URL: Expected options that the client of Redis has, got")
+    assert options.split("=")[0] in findings[-1].text
+    assert "hunter2" not in findings[-1].text

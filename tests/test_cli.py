@@ -244,3 +244,14 @@ def test_the_console_script_is_the_same_command() -> None:
     (script,) = importlib.metadata.entry_points(group="console_scripts", name="presence-server")
     assert script.load() is cli.main
     assert (ROOT / "presence_server" / "cli.py").samefile(cli.__file__)
+
+
+def test_serve_refuses_options_that_the_client_of_redis_has_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESENCE_JWT_SECRET", SECRET)
+    assert cli.main(["serve", "--redis-url", "redis://:hunter2@localhost?foo=1"]) == 2
+    told = capsys.readouterr().err
+    assert "PRESENCE_REDIS_URL: Expected options that the client of Redis has" in told
+    assert "which every account of this machine can see" in told
+    assert "hunter2" not in told

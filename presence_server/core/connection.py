@@ -11,6 +11,7 @@ What is wrong comes out as an error: with a close code it ends the connection, w
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from presence_server import errors
 from presence_server.core import messages
 from presence_server.core.bucket import Rate, TokenBucket, milliseconds_until
 from presence_server.core.codes import CloseCode, ErrorCode
-from presence_server.core.messages import Command, Explain, Heartbeat, Hello, Renew, SetStatus, Watch
+from presence_server.core.messages import Command, Explain, Heartbeat, Hello, Renew, SetStatus, Watch, Watched
 
 RATE: Final = Rate(per_s=10.0, burst=50.0)
 """Of messages of one connection."""
@@ -88,13 +89,15 @@ class ConnectionCore:
         teams: the teams it is in; empty before `opened`.
     """
 
-    __slots__ = ("_heard_s", "_rate", "state", "teams")
+    __slots__ = ("_heard_s", "_rate", "_watched", "state", "teams")
 
     def __init__(self, now_s: float) -> None:
         self.state = State.EXPECTED
         self.teams: tuple[str, ...] = ()
         self._heard_s = now_s - 1.0
         self._rate: RateLimit | None = None
+        # How many users it is narrowed to, by team; None while it is narrowed nowhere.
+        self._watched: dict[str, int] | None = None
 
     def receive(self, data: bytes | str, now_s: float) -> Command:
         """Check one text frame's payload and return what it asks for.
@@ -121,11 +124,15 @@ class ConnectionCore:
         try:
             command = messages.parse(message)
             self._check(command)
+            if type(command) is Watch:
+                self._watch({command.team: command.users})
+            elif type(command) is Hello:
+                self._watch(command.watch)
         except errors.PresenceError as exc:
             raise Rejected(exc, messages.message_id(message)) from None
         if type(command) is Renew:
             _check_size(data, messages.MAX_HELLO_BYTES)
-        if type(command) is Hello:
+        elif type(command) is Hello:
             self.state = State.JOINING
         return command
 
@@ -150,6 +157,23 @@ class ConnectionCore:
             self._rate = None
             return None
         return self._rate.spend(now_s)
+
+    def _watch(self, lists: Mapping[str, Watched]) -> None:
+        """Take note of watch lists; together they must not be too long, each being kept in memory.
+
+        Raises:
+            errors.TooManyUsers: they are.
+        """
+        watched = dict(self._watched or {})
+        for team, users in lists.items():
+            watched.pop(team, None)
+            if users is not None:
+                watched[team] = len(users)
+        total = sum(watched.values())
+        if total > messages.MAX_WATCHED_IN_ALL:
+            limit = messages.MAX_WATCHED_IN_ALL
+            raise errors.TooManyUsers(f"Expected at most {limit} users to watch in all teams, got {total}")
+        self._watched = watched or None
 
     def _check(self, command: Command) -> None:
         if type(command) is Heartbeat and self.state is State.OPEN:

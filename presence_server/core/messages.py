@@ -21,6 +21,8 @@ MAX_HELLO_BYTES: Final = 32 * 1024
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 MAX_TOKEN_LENGTH: Final = 24 * 1024
 MAX_WATCHED: Final = 1000
+# In all teams of a connection, which keeps them.
+MAX_WATCHED_IN_ALL: Final = 5000
 MAX_TEAMS: Final = 100
 # A year: further back, "idle for longer than any timeout" says it all, and sums stay far inside 53 bits.
 MAX_IDLE_MS: Final = 366 * 24 * 3600 * 1000

@@ -36,6 +36,16 @@ class Instance:
     persists: bool
 
 
+def objection(url: str) -> str | None:
+    """Tell what is wrong about the options of an address, if anything; connects to nothing."""
+    try:
+        open_client(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError) as error:
+        # Their texts name the option, and never its value.
+        return f"Expected options that the client of Redis has, got another or a wrong value: {error}"
+    return None
+
+
 async def probe(url: str) -> Instance:
     """Ask the Redis at `url`.
 

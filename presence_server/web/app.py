@@ -8,12 +8,12 @@ from importlib import resources
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
 from presence_server.web import api, handshake, metrics, origins, problems, socket
 from presence_server.web import demo as demo_page
+from presence_server.web.assets import Assets
 from presence_server.web.auth import TokenVerifier
 from presence_server.web.connects import ConnectVerifier
 from presence_server.web.descriptors import Descriptors
@@ -44,7 +44,7 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
         socket.route,
         *api.routes,
         metrics.route,
-        Mount("/static", StaticFiles(directory=str(resources.files("presence_server") / "static"))),
+        Mount("/static", Assets(directory=str(resources.files("presence_server") / "static"))),
     ]
     if demo:
         routes += demo_page.routes

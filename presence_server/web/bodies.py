@@ -12,7 +12,7 @@ from presence_server import errors
 from presence_server.core.decoding import loads
 from presence_server.core.status import json_type
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
+NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 async def read_object(request: Request, max_bytes: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from starlette.types import ExceptionHandler
 from presence_server import errors
 from presence_server.core.codes import ErrorCode
 from presence_server.core.decoding import printable
+from presence_server.web.bodies import NO_STORE
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -46,9 +47,7 @@ def problem(
         "code": code,
         **members,
     }
-    return Response(
-        orjson.dumps(content), status, headers={"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
-    )
+    return Response(orjson.dumps(content), status, headers={**NO_STORE, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def written(response: Response) -> bytes:

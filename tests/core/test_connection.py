@@ -249,3 +249,27 @@ def test_who_keeps_on_is_closed_with_4005() -> None:
         connection.receive(heartbeat, 2000.0)
     assert (broken.value.code, broken.value.close_code) == ("rate_limited", 4005)
     assert str(broken.value) == "Expected fewer than 100 messages a minute over the limit"
+
+
+def test_watch_lists_are_bounded_by_their_sum() -> None:
+    connection = opened(*(f"team{number}" for number in range(7)))
+    users = [f"user{number}" for number in range(1_000)]
+    for number in range(5):
+        connection.hear({"type": "watch", "team": f"team{number}", "users": users})
+    # Again the same costs nothing more.
+    connection.hear({"type": "watch", "team": "team0", "users": users})
+    refusal = connection.refuses({"type": "watch", "id": 7, "team": "team5", "users": users[:1]})
+    assert (refusal.error.code, refusal.identity) == ("too_many_users", 7)
+    assert str(refusal) == "Expected at most 5000 users to watch in all teams, got 5001"
+    connection.hear({"type": "watch", "team": "team0", "users": "all"})
+    connection.hear({"type": "watch", "team": "team5", "users": users})
+
+
+def test_the_lists_of_a_hello_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MAX_WATCHED_IN_ALL", 3)
+    hello = HELLO | {"watch": {"acme": ["a", "b"], "labs": ["c", "d"]}}
+    with pytest.raises(Rejected, match="at most 3 users to watch in all teams, got 4"):
+        ConnectionCore(0.0).receive(orjson.dumps(hello), 0.0)
+    connection = ConnectionCore(0.0)
+    connection.receive(orjson.dumps(HELLO | {"watch": {"acme": ["a", "b"], "labs": "all"}}), 0.0)
+    assert connection.state is State.JOINING

@@ -46,7 +46,7 @@ def every_error() -> list[errors.PresenceError]:
         kinds += kind.__subclasses__()
         if kind.__module__ == errors.__name__ and not issubclass(kind, errors.StartupError):
             text = "Expected this, got that"
-            found.append(errors.RateLimited(text, 1500) if kind is errors.RateLimited else kind(text))
+            found.append(kind(text, 1500) if issubclass(kind, errors.RateLimited) else kind(text))
     return found
 
 

@@ -30,6 +30,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from presence_server.errors import StartupError
+from presence_server.settings import PREFIX
 
 # sockaddr_un of macOS holds 104 bytes with the NUL at the end, that of Linux 108.
 _LONGEST_SOCKET_PATH_BYTES: Final = 103
@@ -120,6 +121,7 @@ class EmbeddedValkey:
     def _take_folder(self) -> int:
         """Make and lock the folder; returns the descriptor of the lock that Valkey is to inherit."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_private(self.data_dir)
         self._server_lock = _open_lock(self.data_dir / "server.lock")
         valkey_lock = _open_lock(self.data_dir / "valkey.lock")
         if not (_lock(self._server_lock, wait_s=0) and _lock(valkey_lock, wait_s=_PREDECESSOR_S)):
@@ -134,13 +136,18 @@ class EmbeddedValkey:
     def _spawn(self, command: list[str], sockets: Path, lock: int) -> None:
         if self.log_path.exists() and self.log_path.stat().st_size > _LARGEST_LOG_BYTES:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
-        with self.log_path.open("ab") as log:
+        # Opened here and not by name further on, so that nobody can put a link in its place.
+        log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(log, "ab") as log_file:
             self._keeper = subprocess.Popen(
                 ["/bin/sh", str(_KEEPER), str(sockets), *command],
                 stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
+                stdout=log_file,
+                stderr=log_file,
                 pass_fds=(lock,),
+                # Secrets of the server are none of Valkey's business, and files it makes are nobody else's.
+                env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+                umask=0o077,
                 # Ctrl-C reaches every process of the terminal's group; Valkey must outlive the drain.
                 start_new_session=True,
             )
@@ -199,6 +206,22 @@ def find_program() -> str:
     )
 
 
+def _check_private(folder: Path) -> None:
+    """Refuse a folder that another account owns or may write to: it could read the data, or put links in their place.
+
+    Raises:
+        StartupError: it is one.
+    """
+    found = folder.stat()
+    if found.st_uid != os.geteuid():
+        raise StartupError(
+            f"Expected {folder} to belong to this account, got one of account {found.st_uid}. {_WAY_OUT}"
+        )
+    if found.st_mode & 0o022:
+        mode = f"{found.st_mode & 0o777:04o}"
+        raise StartupError(f"Expected only this account to write to {folder}, got mode {mode}. Run: chmod 700 {folder}")
+
+
 def _make_socket_folder() -> Path:
     """A new folder, readable by this account alone, whose path leaves room for the name of a socket."""
     folder = tempfile.mkdtemp(prefix="presence-")
@@ -209,7 +232,7 @@ def _make_socket_folder() -> Path:
 
 
 def _open_lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         # Out of reach of the numbers that a shell uses for its own redirections.
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
