@@ -1,0 +1,15 @@
+"""Writes the Lua scripts, each as it is sent to Redis, into a folder: ``python scripts/lua.py FOLDER``, for luacheck.
+
+The files of the package are parts: by themselves they use what others have defined.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from presence_server.store import scripts
+
+folder = Path(sys.argv[1])
+for script in scripts.ALL:
+    (folder / f"{script.name}.lua").write_text(script.source)
