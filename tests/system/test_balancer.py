@@ -6,20 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from presence_server.settings import load
 from tests.conftest import NewSite
-from tests.support.balancer import Balancer
+from tests.support.balancer import Balancer, HaProxy, Nginx
 from tests.support.client import Client
 from tests.support.site import Site
 from tests.support.timing import GRACE_S, NOTICE_S, SOON_S, UNIT
 
 
-@pytest.fixture
-async def balanced(new_site: NewSite, tmp_path: Path) -> AsyncIterator[tuple[Site, Balancer]]:
+@pytest.fixture(params=[HaProxy, Nginx])
+async def balanced(
+    request: pytest.FixtureRequest, new_site: NewSite, tmp_path: Path
+) -> AsyncIterator[tuple[Site, Balancer]]:
     """Two workers and a running balancer in front of them."""
     site = await new_site(workers=2, trusted_proxies="127.0.0.1")
-    balancer = Balancer(site.workers, tmp_path)
+    balancer: Balancer = request.param(site.workers, tmp_path)
     try:
         await asyncio.to_thread(balancer.start)
         yield site, balancer
@@ -100,3 +104,33 @@ async def _is_lost(client: Client) -> bool:
     except AssertionError:
         return False
     return True
+
+
+async def test_what_is_for_the_inside_stays_there(balanced: tuple[Site, Balancer]) -> None:
+    """However it is written."""
+    _, balancer = balanced
+    for path in ("/metrics", "/%6detrics", "//metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "/"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", balancer.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), SOON_S)
+        assert answer.startswith(b"HTTP/1.1 404 "), path
+        writer.close()
+    configured_s = {"haproxy": 5, "nginx": 60}
+    assert configured_s[balancer.name] < load({}, {}).keep_alive_s, "idle connections are the balancer's to close"
+
+
+async def test_a_proxy_that_drops_the_upgrade_is_told_what_to_set(new_site: NewSite, tmp_path: Path) -> None:
+    """As nginx does by itself."""
+    site = await new_site(workers=2)
+    words = ["proxy_http_version", "Upgrade $http_upgrade", "$connection_upgrade;"]
+    balancer = Nginx(site.workers, tmp_path, without=words)
+    try:
+        await asyncio.to_thread(balancer.start)
+        url = f"{balancer.http_url}/v1/ws"
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(url, headers=headers | {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="})
+        assert (answer.status_code, answer.json()["code"]) == (426, "upgrade_required")
+        assert "proxy_http_version 1.1" in answer.json()["detail"]
+    finally:
+        balancer.close()
