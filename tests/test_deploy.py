@@ -75,6 +75,21 @@ def test_the_image_copies_files_that_exist_and_are_not_ignored() -> None:
         assert f"!{name}" in let_pass
 
 
+def test_compose_gives_nobody_more_than_he_needs(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["restart"] == "unless-stopped", name
+
+
+def test_images_are_of_an_exact_version(services: dict[str, Any]) -> None:
+    used = [service["image"] for service in services.values() if "build" not in service]
+    used += re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(used) == 4
+    assert [image for image in used if not re.search(r":\d+\.\d+\.\d+|@sha256:", image)] == []
+
+
 def test_systemd_restarts_a_server_that_was_asked_to_reload() -> None:
     unit = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "presence-server.service").read_text(), re.MULTILINE))
     assert unit["ExecReload"] == "/bin/kill -HUP $MAINPID"

@@ -174,7 +174,7 @@ class Connections:
         backlog = self._backlog.setdefault(connection, [])
         backlog.append(data)
         if len(backlog) > _BACKLOG:
-            self._end(connection, CloseCode.RATE_BROKEN, "too many messages before welcome")
+            self.end(connection, CloseCode.RATE_BROKEN, "too many messages before welcome")
         elif connection.state is State.EXPECTED and not connection.greeted:
             connection.greeted = True
             self._turns.add(self._greet, connection)
@@ -289,7 +289,7 @@ class Connections:
         elif connection.state is not State.CLOSED:
             logger.error("A request failed, its connection is closed", exc_info=failure)
             self._counters.refusals[str(int(CloseCode.INTERNAL_ERROR))] += 1
-            self._end(connection, CloseCode.INTERNAL_ERROR, CloseCode.INTERNAL_ERROR.reason)
+            self.end(connection, CloseCode.INTERNAL_ERROR, CloseCode.INTERNAL_ERROR.reason)
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
@@ -299,11 +299,12 @@ class Connections:
         """Answer with an error, or end the connection if the error has a close code and `fatal` allows it."""
         if fatal and error.close_code is not None:
             self._counters.refusals[str(int(error.close_code))] += 1
-            self._end(connection, error.close_code, str(error))
+            self.end(connection, error.close_code, str(error))
         else:
             self._counters.refusals[error.code] += 1
             connection.send(messages.error(error, identity))
 
-    def _end(self, connection: Connection, code: int, reason: str) -> None:
+    def end(self, connection: Connection, code: int, reason: str) -> None:
+        """End a connection from this side; it is forgiven like any other that is lost."""
         self._backlog.pop(connection, None)
         self._members.end(connection, code, reason)
