@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Of a body as it is sent, chunks and all; what the API takes is less.
 MAX_BODY_BYTES: Final = 512 * 1024
+MAX_DROPPED_BYTES: Final = 16 * 1024 * 1024
 _CHUNKED_BYTES: Final = 4 * 1024
 _MAX_BLANK_BYTES: Final = 64
 # What is kept of a peer that sends more before it has had its answer.
@@ -60,6 +61,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._head_read = False
         self._blank = 0
+        # How many bytes are still read of a body that is too large; None of any other.
+        self._to_drop: int | None = None
         # A head with an upgrade that only the parser could read.
         self._unusual: Head | None = None
         self._due_s = due_s
@@ -77,6 +80,9 @@ class HttpProtocol(HttpToolsProtocol):
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._to_drop is not None:
+            self._drop(len(data))
+            return
         self._unset_keepalive_if_required()
         self._waiting += data
         self._work()
@@ -93,7 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _work(self) -> None:
-        while self._waiting and not self.transport.is_closing():
+        while self._waiting and self._to_drop is None and not self.transport.is_closing():
             if self._body_left is None or self._body_left > 0:
                 self._read_body()
             elif self._busy:
@@ -146,9 +152,26 @@ class HttpProtocol(HttpToolsProtocol):
         if self._body_left is not None:
             self._body_left -= len(piece)
         if self._body_bytes > MAX_BODY_BYTES:
-            self._refuse("large_body")
+            self._drop_body()
         else:
             self._feed(piece)
+
+    def _drop_body(self) -> None:
+        """Read on without keeping anything, for a while: closed while its sender still sends, he would not read why."""
+        strangers_of(self._application).saw("large_body")
+        if not self.cycle.response_started:
+            self.transport.write(problems.written(_answer_to("large_body")))
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self._to_drop = MAX_BODY_BYTES if self._body_left is None else min(self._body_left, MAX_DROPPED_BYTES)
+        self._drop(len(self._waiting))
+        self._waiting.clear()
+
+    def _drop(self, size: int) -> None:
+        assert self._to_drop is not None
+        self._to_drop -= size
+        if self._to_drop <= 0:
+            self.transport.close()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -229,6 +252,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         self._deadline = None
+        if self._to_drop is not None:
+            self.transport.abort()
+            return
         self._refuse("too_slow")
 
 

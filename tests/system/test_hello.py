@@ -58,8 +58,8 @@ async def test_welcome_names_user_connection_teams_and_times(site: Site) -> None
 
 
 async def test_a_large_hello_is_taken_and_a_larger_one_refused(site: Site) -> None:
-    """Hello is at most 16 KiB: just below passes, above is closed with 4505."""
-    for filler, taken in (("x" * 15_500, True), ("x" * 16_400, False)):
+    """Hello is at most 32 KiB: just below passes, above is closed with 4505."""
+    for filler, taken in (("x" * 32_000, True), ("x" * 32_800, False)):
         client = await site.open()
         await client.send("hello", token=site.token("juan"), filler=filler)
         if taken:

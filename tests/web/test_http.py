@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -204,9 +205,25 @@ async def test_what_never_ends_is_ended(head: bytes, flood: bytes, status: int) 
     async with echoing(Settings(jwt_secret=tokens.SECRET)) as server:
         peer = await server.connect()
         peer.send(head)
-        for _ in range(16):
+        for _ in range(24):
             peer.send(flood)
         assert (await peer.reader.readline()).startswith(b"HTTP/1.1 %d " % status)
+        await until(lambda: not server.connections)
+
+
+@pytest.mark.parametrize("large", [2_000_000, 100_000_000], ids=["2 MB", "100 MB"])
+@on_both_loops
+async def test_who_sends_too_much_can_read_why(large: int) -> None:
+    """Not cut off while he is still sending, unless it never ends."""
+    async with echoing() as server:
+        peer = await server.connect()
+        peer.send(b"PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % large)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(large // 500_000):
+                peer.send(bytes(500_000))
+                await peer.writer.drain()
+        if large < 10_000_000:
+            assert (await answer(peer))[0] == 413
         await until(lambda: not server.connections)
 
 
@@ -237,7 +254,7 @@ async def test_who_is_not_done_in_time_is_not_waited_for(data: bytes, before: by
         if before:
             await asked(peer, before)
         peer.send(data)
-        deadline_s = asyncio.get_running_loop().time() + (SETTINGS.keep_alive_s if before else 0) + 1.5
+        deadline_s = asyncio.get_running_loop().time() + (SETTINGS.keep_alive_s if before else 0) + 3.0
 
         async def drip() -> None:
             while True:
