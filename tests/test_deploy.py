@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from presence_server.settings import VARIABLES, load
 from tests.support.worker import ROOT
@@ -95,3 +97,15 @@ def test_systemd_restarts_a_server_that_was_asked_to_reload() -> None:
     assert unit["ExecReload"] == "/bin/kill -HUP $MAINPID"
     # A server of one process takes it for SIGTERM, and ends with status 0.
     assert unit["Restart"] == "always"
+
+
+def test_the_image_installs_what_the_project_wants_and_nothing_that_was_changed() -> None:
+    locked = {}
+    for entry in re.split(r"\n(?=[a-z])", (DEPLOY / "requirements.txt").read_text()):
+        if found := re.match(r"([a-z0-9-]+)==(\S+)", entry):
+            locked[found[1]] = found[2]
+            assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), found[1]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"]:
+        wanted = Requirement(text)
+        assert locked[wanted.name.lower()] in wanted.specifier, text

@@ -32,6 +32,9 @@ class Socket(Protocol):
     def abort(self) -> None:
         """End the connection without another word."""
 
+    def pending(self) -> int:
+        """How many bytes the peer has not taken yet, as far as this side can tell."""
+
     def pause_reading(self) -> None:
         """Deliver no more messages for now."""
 

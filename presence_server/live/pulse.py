@@ -44,7 +44,8 @@ class Pulse:
         self._wheel: Wheel[Connection] = Wheel(ping_interval_s, clock())
         # When the answers are due, when the pings went out, and to whom.
         self._pinged: deque[tuple[float, float, list[Connection]]] = deque()
-        self._blocked: dict[Connection, None] = {}
+        # How many bytes each had not taken when it last took some, and when that was.
+        self._blocked: dict[Connection, tuple[int, float]] = {}
 
     def add(self, connection: Connection, now_s: float) -> None:
         """A connection was made; its hello is due."""
@@ -63,7 +64,7 @@ class Pulse:
 
     def blocked(self, connection: Connection) -> None:
         """A connection takes no more data."""
-        self._blocked[connection] = None
+        self._blocked[connection] = (connection.socket.pending(), connection.blocked_s)
 
     def unblocked(self, connection: Connection) -> None:
         """A connection takes data again."""
@@ -88,8 +89,11 @@ class Pulse:
                 # From who is blocked nothing is read, hence no answer either; he has his own time limit.
                 if connection.heard_s < pinged_s and not connection.blocked_s and connection.state is not State.CLOSED:
                     self._end(connection, CloseCode.INTERNAL_ERROR, PING_UNANSWERED)
-        for connection in list(self._blocked):
-            if now_s - connection.blocked_s >= STUCK_S:
+        for connection, (pending, since_s) in list(self._blocked.items()):
+            # Who takes something is served, however slowly.
+            if (left := connection.socket.pending()) < pending:
+                self._blocked[connection] = (left, now_s)
+            elif now_s - since_s >= STUCK_S:
                 self._end(connection, CloseCode.TOO_SLOW, CloseCode.TOO_SLOW.reason)
         visited = [connection for connection in self._wheel.turn(now_s) if connection.state is not State.CLOSED]
         for connection in visited:

@@ -9,7 +9,11 @@ the same connections are served by `web.socket`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
+import sys
+import termios
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -294,7 +298,7 @@ class PresenceProtocol(asyncio.Protocol):
                 # What has come waits only for its turn, which is not his fault.
                 self._expect_by(asyncio.get_running_loop().time() + _TURN_S)
             else:
-                self._presence.end(self._connection, CloseCode.NO_HELLO)
+                self._presence.end(self._connection, CloseCode.NO_HELLO, CloseCode.NO_HELLO.reason)
 
     # --- the socket of a connection (live.connection.Socket) --------------------------------------------------------
 
@@ -330,6 +334,15 @@ class PresenceProtocol(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def pending(self) -> int:
+        size = self._transport.get_write_buffer_size()
+        line = self._transport.get_extra_info("socket")
+        if line is not None:
+            # What the system holds counts, too: it takes megabytes at once, and a slow peer minutes to read them.
+            with contextlib.suppress(OSError):
+                size += int.from_bytes(fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        return size
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()

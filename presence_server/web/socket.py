@@ -153,6 +153,9 @@ class AsgiSocket:
         """End the coroutine; what the server under it still has to send is the server's to drop."""
         self._writer.cancel()
 
+    def pending(self) -> int:
+        return self._bytes
+
     def pause_reading(self) -> None:
         self._reading.clear()
 

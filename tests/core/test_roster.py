@@ -64,7 +64,7 @@ def last_version(history: list[Change]) -> int:
 def update(history: list[Change], first: int, last: int) -> Update:
     """The message that told of `history[first:last]`, which is not empty."""
     previous = history[first - 1].version if first else 0
-    return Update(mark(history[last - 1].version), previous, tuple(history[first:last]))
+    return Update(mark(history[last - 1].version), previous, mark(previous).tip, tuple(history[first:last]))
 
 
 # --- histories --------------------------------------------------------------------------------------------------------
@@ -150,22 +150,32 @@ def test_an_update_continues_a_roster_or_shows_that_something_was_missed(
     previous: int, version: int, verdict: Verdict
 ) -> None:
     roster = roster_of([change("maria", 5)])
-    assert roster.judge(Update(mark(version), previous, ())) is verdict
+    assert roster.judge(Update(mark(version), previous, mark(previous).tip, ())) is verdict
     assert roster.mark == mark(5)
 
 
 @pytest.mark.parametrize("version", [1, 5, 6])
 def test_an_update_of_another_epoch_is_no_continuation(version: int) -> None:
     roster = roster_of([change("maria", 5)])
-    assert roster.judge(Update(mark(version, "k4"), version - 1, ())) is Verdict.OTHER_EPOCH
+    assert roster.judge(Update(mark(version, "k4"), version - 1, "", ())) is Verdict.OTHER_EPOCH
+
+
+def test_another_change_under_a_number_that_was_seen_is_a_fork() -> None:
+    """A failover lost version 5, and another 5 was overtaken by a 6 before anybody looked: the tip before it tells."""
+    roster = roster_of([change("maria", 5)])
+    assert roster.judge(Update(mark(6), 5, "another", ())) is Verdict.FORK
+    assert roster.judge(Update(mark(6), 4, "another", ())) is Verdict.NEXT, "it holds the 5 as well"
+    # A page that is not the last one leaves no tip to compare.
+    roster.apply((), roster.mark._replace(tip=""))
+    assert roster.judge(Update(mark(6), 5, "another", ())) is Verdict.NEXT
 
 
 def test_a_new_roster_knows_nothing() -> None:
     roster = Roster()
     assert (roster.mark, roster.floor, len(roster)) == (NO_MARK, 0, 0)
     assert roster.get("maria") is None
-    assert roster.judge(Update(mark(1), 0, (change("maria", 1),))) is Verdict.NEXT, "the first that ever happened"
-    assert roster.judge(Update(mark(2), 1, (change("maria", 2),))) is Verdict.OTHER_EPOCH
+    assert roster.judge(Update(mark(1), 0, "", (change("maria", 1),))) is Verdict.NEXT, "the first that ever happened"
+    assert roster.judge(Update(mark(2), 1, "", (change("maria", 2),))) is Verdict.OTHER_EPOCH
 
 
 def test_positions_that_can_be_continued_from() -> None:

@@ -90,6 +90,9 @@ class Member:
     def abort(self) -> None:
         self.closed = 1006
 
+    def pending(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         self.reading = False
 

@@ -22,6 +22,7 @@ class Line:
 
     def __init__(self) -> None:
         self.pings = 0
+        self.left = 1_000_000
 
     def write(self, frame: bytes) -> None:
         raise AssertionError("Expected nothing to be sent")
@@ -31,6 +32,9 @@ class Line:
 
     def close(self, code: int, reason: str = "") -> None:
         raise AssertionError("Expected the pulse to leave the end to others")
+
+    def pending(self) -> int:
+        return self.left
 
     abort = pause_reading = resume_reading = ping
 
@@ -172,6 +176,22 @@ async def test_stuck_for_ten_seconds_is_4003() -> None:
     beating.live(1.0, stuck, slow)
     assert beating.codes() == {stuck: 4003}
     assert beating.ended_after_s(stuck) >= STUCK_S
+
+
+async def test_who_takes_something_is_served_however_slowly() -> None:
+    beating = Beating()
+    slow = beating.add()
+    slow.paused(beating.now_s)
+    beating.pulse.blocked(slow)
+    for _ in range(30):
+        beating.live(STUCK_S - 1.0, slow)
+        # A ping of two bytes waits as well, and is no reason to think that nothing was taken.
+        beating.lines[slow].left += 2 - 1_400
+    assert beating.ended == {}
+    taken_s = beating.now_s
+    beating.live(STUCK_S + 0.5, slow)
+    assert beating.codes() == {slow: 4003}
+    assert beating.ended[slow][1] - taken_s >= STUCK_S - 0.25
 
 
 async def test_who_is_blocked_is_not_cut_off_for_a_pong_that_is_not_read() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.balancer import Balancer
+from tests.support.balancer import HaProxy
 from tests.support.client import Client
 from tests.support.polling import becomes
 from tests.support.site import Site
@@ -212,7 +212,7 @@ async def test_a_restart_on_hangup_shows_nothing_to_a_hundred(running: Running) 
 async def test_a_restart_behind_the_balancer_fails_no_call(running: Running, tmp_path: Path) -> None:
     """Its checks and its kept connections go to whichever process is there."""
     site, server = await running(processes=2, trusted_proxies="127.0.0.1")
-    balancer = Balancer([server, server], tmp_path)
+    balancer = HaProxy([server, server], tmp_path)
     try:
         await asyncio.to_thread(balancer.start)
         api = site.api("maria", on=balancer.http_url)

@@ -128,3 +128,17 @@ async def test_who_is_stuck_is_cut_off() -> None:
         server.presence.pulse.beat(connection.blocked_s + STUCK_S)
         assert server.presence.worker.counters.connections_closed == {4003: 1}
         await until(lambda: not server.connections)
+
+
+@on_both_loops
+async def test_what_the_system_holds_counts_as_not_taken() -> None:
+    """Or a slow line, whose peer takes minutes for what the system takes at once, would look like a dead one."""
+    async with serving() as server:
+        peer, connection = await server.connected(narrow=True)
+        await stuff(connection)
+        (socket,) = server.connections
+        before = socket.pending()
+        assert before > socket._transport.get_write_buffer_size()
+        await peer.reader.readexactly(40_000)
+        await until(lambda: socket.pending() < before)
+        assert connection.blocked_s
