@@ -141,7 +141,7 @@ def _alike(what: str, spent: _Spent, users: int, sheet: Sheet) -> None:
 
 def _restart(room: _Room, users: int, sheet: Sheet, *, empty: bool) -> None:
     what = "restart without data" if empty else "restart with data"
-    before = sum(room.all(StoreWorker.told_offline))
+    before = sum(room.all(StoreWorker.disturbed))
     room.valkey.stop()
     time.sleep(_OUTAGE_S)
     started_s = time.monotonic()
@@ -152,7 +152,9 @@ def _restart(room: _Room, users: int, sheet: Sheet, *, empty: bool) -> None:
     room.all(StoreWorker.recovered)
     sheet.add(f"{what}: until all are live again", time.monotonic() - started_s, "s")
     sheet.add(f"{what}: users not online afterwards", users - sum(room.all(StoreWorker.held)), kind="zero")
-    sheet.add(f"{what}: times anybody was told offline", sum(room.all(StoreWorker.told_offline)) - before, kind="zero")
+    sheet.add(
+        f"{what}: times anybody was told offline, or closed", sum(room.all(StoreWorker.disturbed)) - before, kind="zero"
+    )
 
 
 def _die(room: _Room, teams: int, sheet: Sheet) -> None:

@@ -29,6 +29,7 @@ _PATIENCE_S: Final = 1_800.0
 # Nobody falls idle and nobody is pinged during a run, however long it takes.
 _LONG_MS: Final = 86_400_000
 _FAR_S: Final = 4e9
+_DECIDED: Final = (State.OPEN, State.CLOSED)
 
 
 class Place(NamedTuple):
@@ -82,12 +83,16 @@ class StoreWorker:
     async def enter(self) -> None:
         """Let all users sign in, each with a view of no more than the ten first of his team."""
         for portion in _portions((team, user) for team in self._place.names() for user in self._place.users(team)):
-            for team, user in portion:
-                self._connections[user] = self._worker.connections.accept(_Silent(self._tally))
-                hello = {"type": "hello", "token": f"{team} {user}", "watch": {team: self._place.users(team)[:10]}}
-                self._worker.connections.received(self._connections[user], orjson.dumps(hello))
-            entered = [self._connections[user] for _, user in portion]
-            await _until(lambda entered=entered: all(each.state is State.OPEN for each in entered))  # type: ignore[misc]
+            left = portion
+            while left:
+                for team, user in left:
+                    self._connections[user] = self._worker.connections.accept(_Silent(self._tally))
+                    hello = {"type": "hello", "token": f"{team} {user}", "watch": {team: self._place.users(team)[:10]}}
+                    self._worker.connections.received(self._connections[user], orjson.dumps(hello))
+                entered = [self._connections[user] for _, user in left]
+                await _until(lambda entered=entered: all(each.state in _DECIDED for each in entered))  # type: ignore[misc]
+                # On a machine that is too busy some are told to try again.
+                left = [who for who, each in zip(left, entered, strict=True) if each.state is State.CLOSED]
 
     async def leave(self) -> None:
         """Let every other user be lost, and wait until a sweep has found that out."""
@@ -133,9 +138,9 @@ class StoreWorker:
             while page.more:
                 page = await self._worker._store.reads.changes(team, page.changes[-1].version)
 
-    async def told_offline(self) -> int:
-        """How many times a connection here was told that somebody is offline."""
-        return self._tally.offline
+    async def disturbed(self) -> int:
+        """How many times a connection here was told that somebody is offline, or was closed."""
+        return self._tally.disturbed
 
     async def changes_made(self) -> int:
         """How many changes this worker has made in Redis."""
@@ -154,7 +159,7 @@ class StoreWorker:
 
 class _Tally:
     acks = 0
-    offline = 0
+    disturbed = 0
 
 
 class _Silent:
@@ -167,12 +172,12 @@ class _Silent:
 
     def write(self, frame: bytes) -> None:
         self._tally.acks += b'"type":"ack"' in frame
-        self._tally.offline += frame.count(b'"status":"offline"')
+        self._tally.disturbed += frame.count(b'"status":"offline"')
 
     def ping(self) -> None: ...
 
     def close(self, code: int, reason: str = "") -> None:
-        raise RuntimeError(f"Expected to stay connected, got {code} {reason}")
+        self._tally.disturbed += 1
 
     def abort(self) -> None: ...
 
@@ -207,6 +212,11 @@ def _portions(items: Iterable[Any]) -> Iterable[Sequence[Any]]:
 
 
 def _settings(url: str, grace_ms: int) -> Settings:
+    long_s = _LONG_MS / 1000
     return Settings(
-        redis_url=url, idle_timeout_ms=_LONG_MS, ping_interval_s=_LONG_MS / 1000, disconnect_grace_ms=grace_ms
+        redis_url=url,
+        disconnect_grace_ms=grace_ms,
+        idle_timeout_ms=_LONG_MS,
+        ping_interval_s=long_s,
+        ping_timeout_s=long_s,
     )
