@@ -35,3 +35,29 @@ prepare() {
         printf '%s\n' "$wanted" > "$stamp"
     fi
 }
+
+# install_packages PACKAGE...: Debian's packages that are missing.
+install_packages() {
+    local as_root=()
+    [[ $# -gt 0 ]] || return 0
+    command -v apt-get > /dev/null || fail "Expected $*, got none. Install them and run again."
+    if [[ $(id -u) -ne 0 ]]; then
+        sudo --non-interactive true 2> /dev/null || fail "Expected $*, got none. Run: sudo apt-get install $*"
+        as_root=(sudo --non-interactive)
+    fi
+    "${as_root[@]}" apt-get update
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+}
+
+# Installs the tools of browser/, unless that was done since its lock file last changed.
+prepare_browser() {
+    local packages=() stamp=browser/node_modules/.installed wanted
+    command -v node > /dev/null || packages+=(nodejs)
+    command -v npm > /dev/null || packages+=(npm)
+    install_packages ${packages[@]+"${packages[@]}"}
+    wanted="$(cksum < browser/package-lock.json)"
+    if [[ ! -f $stamp || $(< "$stamp") != "$wanted" ]]; then
+        npm --prefix browser ci --no-audit --no-fund --loglevel=error || fail "Expected npm to install browser/; see above."
+        printf '%s\n' "$wanted" > "$stamp"
+    fi
+}

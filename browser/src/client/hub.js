@@ -1,0 +1,391 @@
+/**
+ * The one connection of a browser, for all of its tabs: it lives in a shared worker, in the leading tab, or in a tab of its
+ * own, and neither knows nor cares. Tabs talk to it in messages (tab.js is the other end):
+ *
+ * - from a tab: `join`, `want`, `input`, `seen`, `network`, `ask`, `token`, `logout`, `ping`, `bye`
+ * - to a tab: `state`, `self`, `users`, `answer`, `token`, `warning`, `error`, `stop`, `pong`, `who`
+ */
+
+import { Asks } from "./asks.js";
+import { stopped } from "./closing.js";
+import { Connection } from "./connection.js";
+import { PresenceError } from "./errors.js";
+import { Renewal } from "./renewal.js";
+import { Seats } from "./seats.js";
+import { Teams } from "./teams.js";
+import { HeartbeatSchedule } from "./time.js";
+import { readToken } from "./tokens.js";
+import { Warnings } from "./warnings.js";
+
+/** How long a lost connection goes unmentioned: most are back sooner. */
+const PATIENCE_MS = 2_000;
+/** How long the connection is kept after the last tab has gone: mostly another page follows. */
+const LINGER_MS = 3_000;
+/** When a page that comes back into view asks whether the link still lives. */
+const QUIET_MS = 5_000;
+const LOGOUT_MS = 2_700;
+
+/**
+ * @typedef {{post: (message: any) => void}} Port
+ * @typedef {{WebSocket: typeof globalThis.WebSocket, clock: import("./types.js").Clock}} Environment
+ */
+
+export class Hub {
+  #clock;
+  #onEnd;
+  #seats;
+  #teams;
+  #asks;
+  #connection;
+  #renewal;
+  #warnings;
+  #schedule;
+  /** @type {any} */
+  #beatTimer;
+  /** @type {any} */
+  #staleTimer;
+  /** @type {any} */
+  #lingerTimer;
+  /** @type {string | null} */
+  #user = null;
+  /** @type {string | null} */
+  #connectionId = null;
+  #networkUp = true;
+  /** When the server was last asked whether the link still lives. */
+  #askedAt = Number.NEGATIVE_INFINITY;
+  /** Whether anything has to be said of a lost connection. */
+  #stale = true;
+  /** The server's clock less this one's. */
+  #ahead = Date.now();
+
+  /**
+   * @param {string} url
+   * @param {Environment} environment
+   * @param {() => void} onEnd nobody is there any more, or it has stopped for good
+   */
+  constructor(url, { WebSocket, clock }, onEnd) {
+    this.#clock = clock;
+    this.#onEnd = onEnd;
+    this.#ahead -= clock.now();
+    this.#schedule = new HeartbeatSchedule(Number.NEGATIVE_INFINITY);
+    this.#seats = new Seats(clock);
+    this.#connection = new Connection(url, this, WebSocket, clock);
+    this.#asks = new Asks(this.#connection, clock, () => this.#teams.feedLive);
+    this.#teams = new Teams(this.#seats, this.#asks, clock);
+    const serverNow = () => this.serverNow();
+    this.#renewal = new Renewal(
+      {
+        ask: (why) => this.#seats.askForToken(why),
+        renew: (token) => this.#renew(token),
+        signedOut: () => this.#connection.stop(null, ""),
+        onError: (error) => this.#tellError(error),
+        serverNow,
+      },
+      clock,
+    );
+    this.#warnings = new Warnings(
+      {
+        lastInput: () => this.#schedule.lastInput,
+        serverNow,
+        offline: (team) => this.#connection.state !== "open" || this.#teams.isOffline(team, this.#user),
+        explain: (team, done) =>
+          void this.#asks.add("explain", { team }, (error, answer) => done(error ? null : answer)),
+        tell: (team, offlineAt) => this.#seats.post({ t: "warning", team, offlineAt }),
+      },
+      clock,
+    );
+  }
+
+  /** How many tabs share it. */
+  get size() {
+    return this.#seats.size;
+  }
+
+  serverNow() {
+    return this.#clock.now() + this.#ahead;
+  }
+
+  /**
+   * @param {Port} port
+   * @param {any} message
+   */
+  receive(port, message) {
+    const seat = this.#seats.of(port, message);
+    if (!seat) {
+      if (message.t !== "bye") port.post({ t: "who" });
+      return;
+    }
+    if (message.t === "join") this.#join(seat, message);
+    else if (message.t === "want") this.#teams.want(seat, message);
+    else if (message.t === "input") this.#input(message.idleMs);
+    else if (message.t === "seen") this.#seen();
+    else if (message.t === "network") this.#network(message.up);
+    else if (message.t === "ask") this.#ask(seat, message);
+    else if (message.t === "token") this.#seats.answerToken(seat, message);
+    else if (message.t === "logout") this.#logout();
+    else if (message.t === "bye") this.#leave(seat);
+    if (message.t === "ping" || message.t === "input" || message.t === "seen") port.post({ t: "pong" });
+  }
+
+  /** What it was opened for has ended, such as a page that is left: say nothing more to anybody. */
+  end() {
+    this.#warnings.end();
+    this.#asks.end(new PresenceError("unavailable", "Expected a connected client, got one that was closed"));
+    this.#connection.close();
+    clearAll(this.#clock, this.#beatTimer, this.#staleTimer, this.#lingerTimer);
+  }
+
+  // --- what tabs say -------------------------------------------------------------------------------------------------
+
+  /** @param {import("./seats.js").Seat} seat @param {any} message */
+  #join(seat, message) {
+    this.#clock.clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = undefined;
+    this.#renewal.token ??= message.token;
+    this.#user ??= readToken(message.token)?.user ?? null;
+    this.#connectionId ??= message.replaces;
+    this.#input(message.idleMs);
+    this.#teams.joined(message.large);
+    this.#connection.start();
+    seat.port.post(this.#state());
+    this.#teams.tellAll(seat.port);
+    for (const [team, offlineAt] of this.#warnings.standing) seat.port.post({ t: "warning", team, offlineAt });
+  }
+
+  /** @param {import("./seats.js").Seat} seat */
+  #leave(seat) {
+    this.#seats.remove(seat);
+    if (this.#seats.size > 0 || this.#lingerTimer) return;
+    this.#lingerTimer = this.#clock.setTimeout(() => {
+      this.end();
+      this.#onEnd();
+    }, LINGER_MS);
+  }
+
+  /** @param {number} idleMs */
+  #input(idleMs) {
+    const before = this.#schedule.lastInput;
+    this.#schedule.input(this.#clock.now() - idleMs);
+    if (this.#schedule.lastInput === before) return;
+    if (this.#connection.state === "parked") this.#connection.start();
+    this.#planBeat();
+    this.#warnings.begin();
+  }
+
+  /** Somebody looks at a page: whether the link is alive is worth asking at once. */
+  #seen() {
+    const { state, heardAt } = this.#connection;
+    if (state === "parked" || state === "waiting") this.#connection.start();
+    else if (state === "open" && this.#clock.now() - heardAt > QUIET_MS) this.#beat(true);
+  }
+
+  /** @param {boolean} up */
+  #network(up) {
+    const was = this.#networkUp;
+    this.#networkUp = up;
+    if (up && !was) this.#connection.restart();
+    this.#updateLive(!up);
+  }
+
+  /** @param {import("./seats.js").Seat} seat @param {any} message */
+  #ask(seat, { id, type, fields }) {
+    if (!this.#seats.begin(seat, id)) return;
+    if (type === "set_status") this.#input(0);
+    if (this.#connection.state === "waiting" || this.#connection.state === "parked") this.#connection.start();
+    this.#asks.add(type, fields, (error, answer) => {
+      const told = error ? { error: { code: error.code, message: error.message } } : { answer };
+      this.#seats.end(seat, id);
+      seat.port.post({ t: "answer", id, ...told });
+    });
+  }
+
+  #logout() {
+    if (this.#connection.leaving) return;
+    this.#connection.leaving = true;
+    this.#clock.setTimeout(() => this.#connection.stop(4506, "", false), LOGOUT_MS);
+    if (!this.#connection.send({ type: "logout" })) this.#connection.start();
+  }
+
+  // --- what the connection says (connection.js) ----------------------------------------------------------------------
+
+  /** @param {"connect" | "refused"} why */
+  token(why) {
+    return this.#renewal.current(why);
+  }
+
+  discardToken() {
+    this.#renewal.discard();
+  }
+
+  inUse() {
+    return this.#seats.inUse;
+  }
+
+  /** @param {string} token */
+  hello(token) {
+    const idleMs = Math.min(this.#schedule.beat(this.#clock.now()), Number.MAX_SAFE_INTEGER);
+    const hello = {
+      type: "hello",
+      token,
+      idle_ms: idleMs,
+      ...(this.#connectionId && { replaces: this.#connectionId }),
+    };
+    return this.#teams.hello(hello);
+  }
+
+  /** @param {any} message */
+  onMessage(message) {
+    this.#networkUp = true;
+    const { type, team } = message;
+    if (type === "welcome") this.#onWelcome(message);
+    else if (type === "self") this.#onSelf(message);
+    else if (type === "snapshot" || type === "delta") this.#onUsers(message);
+    else if (type === "feed") this.#teams.setFeed(team ?? null, message.live);
+    else if (!this.#asks.answered(message) && type === "error" && message.code !== "rate_limited")
+      this.#tellError(new PresenceError(message.code, message.message));
+    this.#updateLive(type === "feed");
+  }
+
+  onState() {
+    if (this.#connection.state !== "open") {
+      this.#renewal.pause();
+      this.#asks.lost();
+      this.#teams.lost();
+      this.#warnings.end();
+      this.#clock.clearTimeout(this.#beatTimer);
+    }
+    this.#updateLive(false);
+    this.#seats.post(this.#state());
+  }
+
+  /** @param {number | null} code @param {string} reason @param {boolean} told */
+  onStop(code, reason, told) {
+    const token = this.#renewal.token;
+    this.#renewal.discard();
+    this.#updateLive(true);
+    this.#asks.end(new PresenceError("unavailable", "Expected a connected client, got one that has stopped"));
+    this.#seats.post({ t: "stop", ...stopped(code, reason), told, token });
+    this.end();
+    this.#onEnd();
+  }
+
+  /** @param {any} message */
+  #onWelcome(message) {
+    this.#user = message.user;
+    this.#connectionId = message.connection;
+    this.#ahead = message.server_time - this.#clock.now();
+    this.#schedule.heartbeatMs = message.heartbeat_ms;
+    this.#setTeams(message.teams);
+    this.#teams.welcomed();
+    this.#renewal.accepted(message.token_expires_at);
+    this.#connection.welcomed();
+    if (this.#connection.leaving) this.#connection.send({ type: "logout" });
+    this.#asks.resend();
+    this.#teams.flush();
+    this.#planBeat();
+    this.#warnings.begin();
+  }
+
+  /** @param {any} message */
+  #onSelf({ team, chosen, idle_timeout_ms, contacts = [] }) {
+    this.#teams.setOwn(team, { chosen, idleTimeoutMs: idle_timeout_ms, contacts });
+    this.#schedule.idleTimeoutMs = this.#teams.smallestTimeoutMs;
+    this.#warnings.setTimeout(team, idle_timeout_ms);
+    this.#planBeat();
+  }
+
+  /** @param {any} message */
+  #onUsers(message) {
+    const before = this.#teams.isOffline(message.team, this.#user);
+    this.#teams.apply(message);
+    if (before !== this.#teams.isOffline(message.team, this.#user)) this.#warnings.begin([message.team]);
+  }
+
+  /** @param {string[]} names */
+  #setTeams(names) {
+    for (const team of this.#teams.setNames(names)) this.#warnings.setTimeout(team, null);
+    this.#schedule.idleTimeoutMs = this.#teams.smallestTimeoutMs;
+  }
+
+  /** @param {string} token */
+  async #renew(token) {
+    await new Promise((resolve, reject) => {
+      this.#asks.add("renew", { token }, (error) => (error ? reject(error) : resolve(undefined)));
+    });
+    this.#setTeams(readToken(token)?.teams ?? this.#teams.names);
+    this.#updateLive(false);
+    this.#seats.post(this.#state());
+  }
+
+  // --- heartbeats, freshness, ends -----------------------------------------------------------------------------------
+
+  #planBeat() {
+    this.#clock.clearTimeout(this.#beatTimer);
+    if (this.#connection.state !== "open") return;
+    const quietAt = Math.max(this.#connection.heardAt, this.#askedAt) + this.#schedule.heartbeatMs;
+    const dueAt = Math.min(this.#schedule.dueAt, quietAt);
+    this.#beatTimer = this.#clock.setTimeout(() => this.#beat(), Math.max(0, dueAt - this.#clock.now()));
+  }
+
+  /** @param {boolean} [ask] whether the link still lives */
+  #beat(ask = false) {
+    const now = this.#clock.now();
+    const quietMs = now - Math.max(this.#connection.heardAt, this.#askedAt);
+    // A timer that came far too late: the page was frozen, or the machine asleep, and what is shown may be old.
+    if (quietMs > 2 * this.#schedule.heartbeatMs + 60_000) this.#setStale();
+    const asking = ask || quietMs >= this.#schedule.heartbeatMs;
+    const beat = { type: "heartbeat", idle_ms: this.#schedule.beat(now) };
+    this.#connection.send(asking ? { ...beat, id: this.#asks.nextId() } : beat);
+    if (asking) {
+      this.#askedAt = now;
+      this.#connection.expectAnswer();
+    }
+    this.#planBeat();
+  }
+
+  #state() {
+    const { state, code, retryAt } = this.#connection;
+    return {
+      t: "state",
+      state,
+      code,
+      retryAt: retryAt === null ? null : retryAt + this.#ahead,
+      user: this.#user,
+      connection: this.#connectionId,
+      teams: this.#teams.names,
+      live: this.#stale ? [] : this.#teams.liveNames,
+      now: this.serverNow(),
+      wall: Date.now(),
+    };
+  }
+
+  /** @param {boolean} atOnce false: the connection may be back before anybody needs to know */
+  #updateLive(atOnce) {
+    const up = this.#connection.state === "open" && this.#networkUp && this.#teams.synced;
+    if (up || atOnce) {
+      this.#clock.clearTimeout(this.#staleTimer);
+      this.#staleTimer = undefined;
+      const news = this.#teams.newsOfLive(up);
+      if (this.#stale === up || news) {
+        this.#stale = !up;
+        this.#seats.post(this.#state());
+      }
+    } else if (!this.#stale) this.#staleTimer ??= this.#clock.setTimeout(() => this.#updateLive(true), PATIENCE_MS);
+  }
+
+  #setStale() {
+    if (this.#stale) return;
+    this.#stale = true;
+    this.#seats.post(this.#state());
+  }
+
+  /** @param {any} error */
+  #tellError({ code = "unavailable", message }) {
+    this.#seats.post({ t: "error", code, message });
+  }
+}
+
+/** @param {import("./types.js").Clock} clock @param {...any} timers */
+function clearAll(clock, ...timers) {
+  for (const timer of timers) clock.clearTimeout(timer);
+}

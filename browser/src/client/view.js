@@ -1,0 +1,317 @@
+/**
+ * What one page knows: each team's statuses, whom the page wants to hear of, and who is told when something changes.
+ *
+ * Teams and users are keys of a `Map`, never of an object, because a user may be named `__proto__`. The empty string, which
+ * is no id, stands for "the team that is meant where none is named".
+ */
+
+/**
+ * @typedef {import("./types.js").Presence} Presence
+ * @typedef {import("./types.js").Self} Self
+ * @typedef {{chosen: "online" | "busy", idleTimeoutMs: number, contacts: readonly string[]}} Own
+ * @typedef {Map<string, Presence | null>} Changes by user
+ */
+
+/**
+ * @typedef {object} Team
+ * @property {Map<string, Presence>} users who has been told of; absent ones are offline, if they are covered
+ * @property {Set<string> | null} covered of whom the server tells; null for everybody
+ * @property {boolean} known whether anything has been told yet
+ * @property {boolean} live
+ * @property {Own | null} own
+ * @property {Self | null} self
+ */
+
+const OFFLINE = Object.freeze({ status: "offline", since: null, reason: null, stale: false });
+const OFFLINE_STALE = Object.freeze({ ...OFFLINE, stale: true });
+
+export class View {
+  /** @type {string | null} */
+  user = null;
+  /** @type {readonly string[]} */
+  names = [];
+  /** @type {Map<string, Team>} */
+  #teams = new Map();
+  /** @type {Map<string, Map<string, Set<(presence: Presence | null) => void>>>} */
+  #listeners = new Map();
+  /** @type {Map<string, Set<(changes: Changes) => void>>} */
+  #teamListeners = new Map();
+  #fallback;
+  #onWant;
+  #onSelf;
+
+  /**
+   * @param {string} fallback the team that is meant where none is named; empty: the first of the user's
+   * @param {(team: string, user: string | null, wanted: boolean) => void} onWant somebody began, or everybody ceased, to
+   *   listen to a user, or for null to a whole team
+   * @param {(self: Self) => void} onSelf
+   */
+  constructor(fallback, onWant, onSelf) {
+    this.#fallback = fallback;
+    this.#onWant = onWant;
+    this.#onSelf = onSelf;
+  }
+
+  /** The team that is meant where none is named, or the empty string while that is not known. */
+  get team() {
+    return this.#fallback || (this.names[0] ?? "");
+  }
+
+  /**
+   * @param {string} team
+   * @param {string} user
+   * @returns {Presence | null}
+   */
+  get(team, user) {
+    const about = this.#teams.get(team || this.team);
+    if (!about?.known) return null;
+    const found = about.users.get(user);
+    if (found) return found;
+    if (about.covered && user !== this.user && !about.covered.has(user)) return null;
+    return about.live ? OFFLINE : OFFLINE_STALE;
+  }
+
+  /** @param {string} team @returns {Map<string, Presence>} a copy */
+  users(team) {
+    return new Map(this.#teams.get(team || this.team)?.users);
+  }
+
+  /** @param {string} team @returns {Self | null} */
+  self(team) {
+    const name = team || this.team;
+    const about = this.#teams.get(name);
+    const presence = this.user === null ? null : this.get(name, this.user);
+    if (!about?.own || presence === null || this.user === null) return null;
+    about.self ??= Object.freeze({ user: this.user, team: name, ...about.own, ...presence });
+    return about.self;
+  }
+
+  /** @param {string} team @returns {boolean} whether that team's statuses are fresh */
+  live(team) {
+    return this.#teams.get(team || this.team)?.live ?? false;
+  }
+
+  /**
+   * @param {string} team
+   * @param {string} user
+   * @param {(presence: Presence | null) => void} fn
+   * @returns {() => void}
+   */
+  subscribe(team, user, fn) {
+    const users = getOrMake(this.#listeners, team, () => new Map());
+    const fns = getOrMake(users, user, () => new Set());
+    // Wrapped, so that the same function given twice counts twice.
+    const listener = (/** @type {Presence | null} */ presence) => fn(presence);
+    fns.add(listener);
+    if (fns.size === 1) this.#onWant(team, user, true);
+    return () => {
+      if (!fns.delete(listener) || fns.size > 0) return;
+      users.delete(user);
+      this.#onWant(team, user, false);
+    };
+  }
+
+  /**
+   * @param {string} team
+   * @param {(changes: Changes) => void} fn
+   * @returns {() => void}
+   */
+  subscribeTeam(team, fn) {
+    const fns = getOrMake(this.#teamListeners, team, () => new Set());
+    const listener = (/** @type {Changes} */ changes) => fn(changes);
+    fns.add(listener);
+    if (fns.size === 1) this.#onWant(team, null, true);
+    return () => {
+      if (fns.delete(listener) && fns.size === 0) this.#onWant(team, null, false);
+    };
+  }
+
+  /** @returns {[team: string, user: string | null][]} all that is listened to */
+  wanted() {
+    /** @type {[string, string | null][]} */
+    const found = [];
+    for (const [team, users] of this.#listeners) for (const user of users.keys()) found.push([team, user]);
+    for (const [team, fns] of this.#teamListeners) if (fns.size > 0) found.push([team, null]);
+    return found;
+  }
+
+  /**
+   * Whose connection it is, and which teams there are; what is known of others is forgotten.
+   * @param {string | null} user
+   * @param {readonly string[]} names
+   * @returns {boolean} whether the teams are others now
+   */
+  setTeams(user, names) {
+    const same = user === this.user && names.join() === this.names.join();
+    if (same) return false;
+    const gone =
+      user === this.user ? [...this.#teams.keys()].filter((team) => !names.includes(team)) : [...this.#teams.keys()];
+    /** @type {[string, Changes][]} */
+    const changed = gone.map((team) => [team, new Map(this.#listened(team).map((user) => [user, null]))]);
+    const before = this.team;
+    this.user = user;
+    this.names = names;
+    for (const team of gone) this.#teams.delete(team);
+    for (const [team, changes] of changed) {
+      this.#tell(team, changes);
+      if (team === before) this.#tellAs("", changes);
+    }
+    if (before !== this.team) this.#tellAs("", new Map(this.#listened("").map((user) => [user, this.get("", user)])));
+    return true;
+  }
+
+  /**
+   * @param {string} team
+   * @param {Own} own
+   */
+  setOwn(team, own) {
+    const about = this.#about(team);
+    about.own = own;
+    this.#selfChanged(team, about);
+  }
+
+  /**
+   * Take over what has been told of a team.
+   * @param {string} team
+   * @param {readonly (readonly [string, Presence])[]} entries
+   * @param {{covered: readonly string[] | null} | null} full with it, these are all; without, these have changed
+   */
+  apply(team, entries, full) {
+    const about = this.#about(team);
+    /** @type {Changes} */
+    const changes = new Map();
+    const before = about.users;
+    const asked = full ? new Set([...before.keys(), ...this.#listened(team)]) : new Set();
+    const was = new Map([...asked].map((user) => [user, this.get(team, user)]));
+    if (full) {
+      about.users = new Map();
+      about.covered = full.covered && new Set(full.covered);
+      about.known = true;
+    }
+    for (const [user, told] of entries) {
+      const old = before.get(user);
+      const presence = old && same(old, told) && old.stale === !about.live ? old : freeze(told, !about.live);
+      about.users.set(user, presence);
+      if (presence !== old && !full) changes.set(user, presence);
+      if (full) asked.add(user);
+    }
+    if (full) {
+      for (const user of asked) {
+        const now = this.get(team, user);
+        const then = was.get(user) ?? null;
+        if (now !== then && !(now && then && same(now, then) && now.stale === then.stale)) changes.set(user, now);
+      }
+    }
+    if (changes.size > 0) this.#changed(team, about, changes);
+  }
+
+  /**
+   * Whether a team's statuses are fresh; all who listen are told when that changes.
+   * @param {string} team
+   * @param {boolean} live
+   * @returns {boolean} whether that is news
+   */
+  setLive(team, live) {
+    const about = this.#about(team);
+    if (about.live === live) return false;
+    about.live = live;
+    for (const [user, presence] of about.users) about.users.set(user, freeze(presence, !live));
+    /** @type {Changes} */
+    const changes = new Map();
+    for (const user of new Set([...about.users.keys(), ...this.#listened(team)]))
+      changes.set(user, this.get(team, user));
+    if (about.known) this.#changed(team, about, changes);
+    return true;
+  }
+
+  /** @param {string} team */
+  #about(team) {
+    return getOrMake(this.#teams, team, () => ({
+      users: new Map(),
+      covered: null,
+      known: false,
+      live: false,
+      own: null,
+      self: null,
+    }));
+  }
+
+  /** @param {string} team @returns {string[]} the users of it that somebody listens to */
+  #listened(team) {
+    const keys = team === this.team ? [team, ""] : [team];
+    return keys.flatMap((key) => [...(this.#listeners.get(key)?.keys() ?? [])]);
+  }
+
+  /**
+   * @param {string} team
+   * @param {Team} about
+   * @param {Changes} changes
+   */
+  #changed(team, about, changes) {
+    this.#tell(team, changes);
+    if (team === this.team) this.#tellAs("", changes);
+    if (this.user !== null && changes.has(this.user)) this.#selfChanged(team, about);
+  }
+
+  /** @param {string} team @param {Team} about */
+  #selfChanged(team, about) {
+    about.self = null;
+    const self = this.self(team);
+    if (self) this.#onSelf(self);
+  }
+
+  /** @param {string} team @param {Changes} changes */
+  #tell(team, changes) {
+    this.#tellAs(team, changes);
+  }
+
+  /** @param {string} key @param {Changes} changes */
+  #tellAs(key, changes) {
+    const users = this.#listeners.get(key);
+    if (users)
+      for (const [user, presence] of changes) for (const fn of [...(users.get(user) ?? [])]) safely(fn, presence);
+    for (const fn of [...(this.#teamListeners.get(key) ?? [])]) safely(fn, changes);
+  }
+}
+
+/**
+ * Call a listener; what it throws is the page's to see, and nobody else's to suffer.
+ * @template T
+ * @param {(argument: T) => void} fn
+ * @param {T} argument
+ */
+export function safely(fn, argument) {
+  try {
+    fn(argument);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
+/**
+ * @template K, V
+ * @param {Map<K, V>} map
+ * @param {K} key
+ * @param {() => V} make
+ * @returns {V}
+ */
+export function getOrMake(map, key, make) {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
+
+/** @param {Presence} presence @param {boolean} stale @returns {Presence} */
+function freeze({ status, since, reason }, stale) {
+  return Object.freeze({ status, since, reason, stale });
+}
+
+/** @param {Presence} one @param {Presence} other */
+function same(one, other) {
+  return one.status === other.status && one.since === other.since && one.reason === other.reason;
+}

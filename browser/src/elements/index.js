@@ -1,0 +1,2 @@
+/** Elements; not here yet. */
+export {};

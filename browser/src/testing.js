@@ -1,0 +1,4 @@
+/**
+ * `presence-client/testing`: presence without a server, for unit tests. Not here yet.
+ */
+export {};
