@@ -11,12 +11,12 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
-from presence_server.web import api, handshake, metrics, origins, problems, socket
+from presence_server.web import api, assets, handshake, metrics, origins, problems, socket
 from presence_server.web import demo as demo_page
-from presence_server.web.assets import Assets
 from presence_server.web.auth import TokenVerifier
 from presence_server.web.connects import ConnectVerifier
 from presence_server.web.descriptors import Descriptors
+from presence_server.web.static import Assets
 
 
 def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
@@ -44,6 +44,7 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
         socket.route,
         *api.routes,
         metrics.route,
+        *assets.routes(assets.load()),
         Mount("/static", Assets(directory=str(resources.files("presence_server") / "static"))),
     ]
     if demo:

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.browser.office import Office
 from tests.browser.windows import Windows
 from tests.support.valkey import Valkey
 from tests.support.worker import FAST, Worker
@@ -32,7 +33,12 @@ async def chromium() -> AsyncIterator[Browser]:
     executable = shutil.which("chromium")
     assert executable is not None, "Expected Chromium on the PATH, got none: install the package 'chromium'"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=executable,
+            args=CHROMIUM_ARGUMENTS,
+            # As people have it: a page that is left may come back as it was.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
         yield browser
         await browser.close()
 
@@ -67,6 +73,14 @@ async def new_worker(shared_valkey: Valkey, key_prefix: str, tmp_path: Path) -> 
             return worker
 
         yield start
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def office(windows: Windows, shared_workers: list[Worker]) -> AsyncIterator[Office]:
+    """A team on the shared workers."""
+    office = Office(windows, shared_workers)
+    yield office
+    await office.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,28 +15,31 @@ Json = dict[str, Any]
 GetToken = Callable[[str], str | None]
 
 START = """async (options) => {
-  const { PresenceClient } = await import("/static/presence-client.js");
-  const plain = (value) =>
-    value instanceof Map ? Object.fromEntries(value) : value instanceof Error ? { code: value.code ?? null } : value;
+  const { PresenceClient } = await import("/static/presence.js");
+  const plain = (value) => value instanceof Error ? { code: value.code ?? null } : value;
   window.events = [];
-  window.client = new PresenceClient({ getToken: (why) => window.mintToken(why), ...options });
-  for (const type of ["status", "self", "teams", "feed", "connection", "signedout", "error"]) {
-    window.client.addEventListener(type, ({ detail }) => {
+  window.told = [];
+  const client = new PresenceClient({ getToken: (why) => window.mintToken(why), tabs: "each", ...options });
+  for (const type of ["self", "feed", "connection", "teams", "warning", "signedout", "error"])
+    client.on(type, (detail) => {
       const entries = Object.entries(detail).map(([key, value]) => [key, plain(value)]);
       window.events.push({ type, ...Object.fromEntries(entries) });
     });
-  }
-  window.client.connect();
+  // A page follows people; a team as a whole only where it says so.
+  for (const user of ["maria", "juan", "ana"])
+    client.subscribe(user, (presence) => window.told.push({ user, ...presence }));
+  window.client = client;
 }"""
 
 
 class Tab:
-    """A tab that tells what it sent, received and told its page.
+    """A tab that tells what it sent, received and told its page. Unless `tabs="shared"`, it has a socket of its own.
 
     Attributes:
         asked: why the client asked for each of its tokens.
         sent: every message it sent, in order, on whatever socket.
         received: every message it received.
+        console: what the page has logged.
         sockets: how many sockets it has opened.
     """
 
@@ -45,9 +48,11 @@ class Tab:
         self.asked: list[str] = []
         self.sent: list[Json] = []
         self.received: list[Json] = []
+        self.console: list[str] = []
         self.sockets = 0
         self._get_token = get_token
         page.on("websocket", self._on_socket)
+        page.on("console", lambda message: self.console.append(message.text))
 
     @classmethod
     async def open(cls, page: Page, get_token: GetToken, **options: Any) -> Tab:
@@ -59,8 +64,12 @@ class Tab:
         """
         tab = cls(page, get_token)
         await page.expose_function("mintToken", tab._mint)
-        await page.evaluate(START, options)
+        await tab.start(**options)
         return tab
+
+    async def start(self, **options: Any) -> None:
+        """Put a client into the page, where `mintToken` is already: once more, after it was left."""
+        await self.page.evaluate(START, options)
 
     async def start_on_load(self, **options: Any) -> None:
         """From now on the page starts a client by itself when it is loaded, which is nobody's input."""
@@ -70,7 +79,7 @@ class Tab:
     async def run(self, body: str, argument: object = None) -> Any:
         """Run `body` with the client as `client`, all its events as `events` and the argument as `given`."""
         return await self.page.evaluate(
-            "async (given) => { const { client, events } = window; " + body + " }", argument
+            "async (given) => { const { client, events, told } = window; " + body + " }", argument
         )
 
     async def until(self, condition: str, argument: object = None) -> None:
@@ -92,7 +101,7 @@ class Tab:
 
     async def sees(self, team: str, user: str, status: str | None) -> None:
         """Wait until the client knows `user` as `status`."""
-        condition = "(client.status(given.team, given.user)?.status ?? null) === given.status"
+        condition = "(client.get(given.user, { team: given.team })?.status ?? null) === given.status"
         await self.until(condition, {"team": team, "user": user, "status": status})
 
     async def events(self, *types: str) -> list[Json]:
@@ -105,15 +114,23 @@ class Tab:
     async def choose(self, status: str, team: str | None = None) -> str | None:
         """Choose a status; returns None, or the code of the error."""
         body = "return client.setStatus(...given).then(() => null, ({ code }) => code);"
-        code: str | None = await self.run(body, [status] if team is None else [status, team])
+        code: str | None = await self.run(body, [status] if team is None else [status, {"team": team}])
         return code
 
-    async def watch(self, team: str, users: list[str] | str) -> str | None:
-        """Watch; returns None, or the code of the error."""
-        code: str | None = await self.run(
-            "return client.watch(...given).then(() => null, (e) => e.code);", [team, users]
-        )
-        return code
+    async def get(self, user: str) -> Json | None:
+        """What the client knows of a user in its first team."""
+        found: Json | None = await self.run("return client.get(given);", user)
+        return found
+
+    async def told(self, user: str) -> list[Json]:
+        """What the page was told of maria, juan or ana, in order."""
+        found: list[Json] = await self.run("return told.filter((each) => each.user === given);", user)
+        return found
+
+    async def statuses_told(self, user: str) -> list[str]:
+        """The statuses the page was told of a user, in order, without repetitions."""
+        statuses = [each["status"] for each in await self.told(user) if "status" in each]
+        return [status for at, status in enumerate(statuses) if at == 0 or statuses[at - 1] != status]
 
     def of_type(self, kind: str) -> list[Json]:
         """What it sent of a type."""

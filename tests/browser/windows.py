@@ -43,6 +43,13 @@ class Windows:
         context = await self._browser.new_context(**options)
         context.set_default_timeout(PATIENCE_MS)
         self._contexts.append(context)
+        return await self._new_page(context, url)
+
+    async def another(self, page: Page) -> Page:
+        """Open another tab beside one, at the same address."""
+        return await self._new_page(page.context, page.url)
+
+    async def _new_page(self, context: BrowserContext, url: str | None) -> Page:
         page = await context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._on_console)

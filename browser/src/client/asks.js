@@ -75,9 +75,9 @@ export class Asks {
     }
   }
 
-  /** @param {PresenceError} error for whoever still waits */
-  end(error) {
-    for (const id of [...this.#pending.keys()]) this.#take(id)?.done(error);
+  /** Forget them all: who still waits asks the next one, or knows that there is none. */
+  end() {
+    for (const id of [...this.#pending.keys()]) this.#take(id);
   }
 
   /**

@@ -78,7 +78,7 @@ export class Connection {
   /** Close without signing out: the server forgives it for the disconnect grace. */
   close() {
     this.#detach();
-    this.#setState("closed");
+    if (this.state !== "stopped") this.#setState("closed");
   }
 
   /** The server has said `welcome`. */

@@ -51,10 +51,11 @@ export class Hub {
   /** @type {string | null} */
   #connectionId = null;
   #networkUp = true;
+  #welcomed = false;
+  /** Whether it has heard all there is, once: then it knows better than the hub before it. */
+  #settled = false;
   /** When the server was last asked whether the link still lives. */
   #askedAt = Number.NEGATIVE_INFINITY;
-  /** Whether anything has to be said of a lost connection. */
-  #stale = true;
   /** The server's clock less this one's. */
   #ahead = Date.now();
 
@@ -127,10 +128,11 @@ export class Hub {
     if (message.t === "ping" || message.t === "input" || message.t === "seen") port.post({ t: "pong" });
   }
 
-  /** What it was opened for has ended, such as a page that is left: say nothing more to anybody. */
+  /** The page that it is in is left, or nobody is there any more: nobody is told, since tabs that stay go to another one. */
   end() {
+    this.#seats.clear();
     this.#warnings.end();
-    this.#asks.end(new PresenceError("unavailable", "Expected a connected client, got one that was closed"));
+    this.#asks.end();
     this.#connection.close();
     clearAll(this.#clock, this.#beatTimer, this.#staleTimer, this.#lingerTimer);
   }
@@ -243,7 +245,7 @@ export class Hub {
     else if (type === "feed") this.#teams.setFeed(team ?? null, message.live);
     else if (!this.#asks.answered(message) && type === "error" && message.code !== "rate_limited")
       this.#tellError(new PresenceError(message.code, message.message));
-    this.#updateLive(type === "feed");
+    this.#updateLive(type === "feed" && !message.live);
   }
 
   onState() {
@@ -254,6 +256,7 @@ export class Hub {
       this.#warnings.end();
       this.#clock.clearTimeout(this.#beatTimer);
     }
+    if (this.#connection.state === "stopped") return;
     this.#updateLive(false);
     this.#seats.post(this.#state());
   }
@@ -262,8 +265,6 @@ export class Hub {
   onStop(code, reason, told) {
     const token = this.#renewal.token;
     this.#renewal.discard();
-    this.#updateLive(true);
-    this.#asks.end(new PresenceError("unavailable", "Expected a connected client, got one that has stopped"));
     this.#seats.post({ t: "stop", ...stopped(code, reason), told, token });
     this.end();
     this.#onEnd();
@@ -271,6 +272,7 @@ export class Hub {
 
   /** @param {any} message */
   #onWelcome(message) {
+    this.#welcomed = true;
     this.#user = message.user;
     this.#connectionId = message.connection;
     this.#ahead = message.server_time - this.#clock.now();
@@ -297,7 +299,11 @@ export class Hub {
   /** @param {any} message */
   #onUsers(message) {
     const before = this.#teams.isOffline(message.team, this.#user);
-    this.#teams.apply(message);
+    const news = this.#teams.apply(message);
+    // That it is fresh first, so that nobody is shown twice.
+    this.#updateLive(false);
+    if (news) this.#seats.post(news);
+    this.#teams.flush();
     if (before !== this.#teams.isOffline(message.team, this.#user)) this.#warnings.begin([message.team]);
   }
 
@@ -332,8 +338,10 @@ export class Hub {
     const now = this.#clock.now();
     const quietMs = now - Math.max(this.#connection.heardAt, this.#askedAt);
     // A timer that came far too late: the page was frozen, or the machine asleep, and what is shown may be old.
-    if (quietMs > 2 * this.#schedule.heartbeatMs + 60_000) this.#setStale();
-    const asking = ask || quietMs >= this.#schedule.heartbeatMs;
+    if (quietMs > 2 * this.#schedule.heartbeatMs + 60_000 && this.#teams.newsOfLive(false, false))
+      this.#seats.post(this.#state());
+    // A beat that is due a moment before that would be followed by another.
+    const asking = ask || quietMs >= 0.8 * this.#schedule.heartbeatMs;
     const beat = { type: "heartbeat", idle_ms: this.#schedule.beat(now) };
     this.#connection.send(asking ? { ...beat, id: this.#asks.nextId() } : beat);
     if (asking) {
@@ -351,32 +359,26 @@ export class Hub {
       code,
       retryAt: retryAt === null ? null : retryAt + this.#ahead,
       user: this.#user,
-      connection: this.#connectionId,
+      connection: this.#welcomed ? this.#connectionId : null,
       teams: this.#teams.names,
-      live: this.#stale ? [] : this.#teams.liveNames,
+      live: this.#teams.liveNames,
+      settled: this.#settled,
       now: this.serverNow(),
       wall: Date.now(),
     };
   }
 
-  /** @param {boolean} atOnce false: the connection may be back before anybody needs to know */
+  /** @param {boolean} atOnce false: the connection, or what is missing, may be back before anybody needs to know */
   #updateLive(atOnce) {
-    const up = this.#connection.state === "open" && this.#networkUp && this.#teams.synced;
-    if (up || atOnce) {
+    const up = this.#connection.state === "open" && this.#networkUp;
+    const settles = !this.#settled && this.#welcomed && (atOnce || (up && this.#teams.synced));
+    this.#settled ||= settles;
+    if ((up || atOnce) && (this.#teams.newsOfLive(up, !atOnce) || settles)) this.#seats.post(this.#state());
+    if (atOnce || (up && this.#teams.synced)) {
       this.#clock.clearTimeout(this.#staleTimer);
       this.#staleTimer = undefined;
-      const news = this.#teams.newsOfLive(up);
-      if (this.#stale === up || news) {
-        this.#stale = !up;
-        this.#seats.post(this.#state());
-      }
-    } else if (!this.#stale) this.#staleTimer ??= this.#clock.setTimeout(() => this.#updateLive(true), PATIENCE_MS);
-  }
-
-  #setStale() {
-    if (this.#stale) return;
-    this.#stale = true;
-    this.#seats.post(this.#state());
+    } else if (this.#teams.liveNames.length > 0)
+      this.#staleTimer ??= this.#clock.setTimeout(() => this.#updateLive(true), PATIENCE_MS);
   }
 
   /** @param {any} error */

@@ -51,6 +51,10 @@ export class Seats {
     for (const { port } of this.all()) port.post(message);
   }
 
+  clear() {
+    for (const seat of this.all()) this.remove(seat);
+  }
+
   /**
    * @param {import("./hub.js").Port} port
    * @param {any} message that came from there; a `join` takes a seat

@@ -18,6 +18,8 @@ const PING_MS = 10_000;
 const ANSWER_MS = 3_000;
 const FIRST_ANSWER_MS = 5_000;
 const LATE_MS = 1_500;
+/** How long what is shown stays fresh while one hub hands over to the next. */
+const LOST_MS = 4_000;
 const ASK_MS = 20_000;
 const LOGOUT_MS = 3_000;
 const LARGE_KEY = "presence:large";
@@ -152,7 +154,7 @@ export class Tab {
       this.#leaving = resolve;
       this.#clock.setTimeout(() => resolve(false), LOGOUT_MS);
       if (this.#link) this.#post({ t: "logout" });
-      else resolve(false);
+      else if (this.state === "closed") resolve(false);
     });
     this.#leaving = null;
     if (!told && token) keepSignout({ url: this.#url, token });
@@ -240,12 +242,12 @@ export class Tab {
       return;
     }
     this.#link = link;
-    this.#lost ??= this.#clock.setTimeout(() => this.#applyState({ state: "connecting", live: [] }), ANSWER_MS);
     this.#join();
     this.#beat();
   }
 
   #join() {
+    this.#lost ??= this.#clock.setTimeout(() => this.#setLive([]), LOST_MS);
     this.#post({
       t: "join",
       version: VERSION,
@@ -307,9 +309,9 @@ export class Tab {
     this.#retry();
     this.#post({ t: "bye" });
     this.#unlink();
-    this.#clock.clearTimeout(this.#lost);
-    this.#lost = undefined;
-    this.#applyState({ state, live: [] });
+    this.#forgetLost();
+    this.#setState(state);
+    this.#setLive([]);
     const gone = new PresenceError("unavailable", `Expected a connected client, got one that is ${state}`);
     if (state !== "connecting") for (const id of [...this.#asks.keys()]) this.#answer(id, (ask) => ask.reject(gone));
   }
@@ -345,16 +347,26 @@ export class Tab {
   }
 
   /** @param {any} message */
-  #applyState({ state, code = null, retryAt = null, user, connection, teams, live, now, wall }) {
-    if (now !== undefined) {
-      this.#clock.clearTimeout(this.#lost);
-      this.#lost = undefined;
+  #applyState({ state, code, retryAt, user, connection, teams, live, settled, now, wall }) {
+    // One that has just taken over knows less than this page.
+    if (settled) this.#forgetLost();
+    if (connection !== null) {
       this.#connection = connection;
       // Said by a clock of this machine: what lay in a queue since then has aged by the difference.
       this.#ahead = now + (Date.now() - wall) - this.#clock.now();
-      if (user !== null && teams.length > 0 && this.#view.setTeams(user, teams)) this.#emit("teams", { teams });
+      if (this.#view.setTeams(user, teams)) this.#emit("teams", { teams });
     }
     this.#setState(state, code, retryAt);
+    this.#setLive(settled ? live : [...live, ...this.#view.names.filter((team) => this.#view.live(team))]);
+  }
+
+  #forgetLost() {
+    this.#clock.clearTimeout(this.#lost);
+    this.#lost = undefined;
+  }
+
+  /** @param {string[]} live the teams whose statuses are fresh */
+  #setLive(live) {
     const changed = this.#view.names.filter((team) => this.#view.setLive(team, live.includes(team)));
     if (changed.length > 0 && changed.length === this.#view.names.length)
       this.#emit("feed", { live: live.length > 0, team: null });

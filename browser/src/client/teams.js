@@ -154,19 +154,21 @@ export class Teams {
     for (const team of this.#teams.values()) team.heard = false;
   }
 
-  /** @param {any} message a `snapshot` or a `delta` */
+  /**
+   * @param {any} message a `snapshot` or a `delta`
+   * @returns {object | null} what to tell the tabs
+   */
   apply(message) {
     const about = this.#teams.get(message.team);
     const news = about?.roster.apply(message);
-    if (!about || !news) return;
+    if (!about || !news) return null;
     about.heard = true;
     const full = news.full ? { covered: about.roster.covered } : null;
-    if (full || news.entries.length > 0)
-      this.#seats.post({ t: "users", team: message.team, entries: news.entries, full });
-    if (about.roster.covered !== null || about.roster.users.size <= LARGE || about.large) return;
-    about.large = true;
-    this.#seats.post({ t: "large", team: message.team });
-    this.flush();
+    if (!about.large && about.roster.users.size > LARGE) {
+      about.large = true;
+      this.#seats.post({ t: "large", team: message.team });
+    }
+    return full || news.entries.length > 0 ? { t: "users", team: message.team, entries: news.entries, full } : null;
   }
 
   /** @param {string} team @param {import("./view.js").Own} own */
@@ -193,12 +195,18 @@ export class Teams {
     if (about) Object.assign(about, { fresh: live, heard: about.heard || !live });
   }
 
-  /** @param {boolean} up whether there is a connection @returns {boolean} whether other teams are fresh than before */
-  newsOfLive(up) {
-    const before = this.liveNames.join();
-    const fresh = (/** @type {string} */ team) => this.#teams.get(team)?.fresh;
-    this.liveNames = up && this.feedLive ? this.names.filter(fresh) : [];
-    return this.liveNames.join() !== before;
+  /**
+   * @param {boolean} up whether there is a connection
+   * @param {boolean} patient whether what was fresh may be so a little longer, unheard
+   * @returns {boolean} whether other teams are fresh than before
+   */
+  newsOfLive(up, patient) {
+    const before = this.liveNames;
+    this.liveNames = this.names.filter((team) => {
+      const { heard = false, fresh = false } = this.#teams.get(team) ?? {};
+      return up && this.feedLive && fresh && (heard || (patient && before.includes(team)));
+    });
+    return this.liveNames.join() !== before.join();
   }
 
   // --- watch lists ---------------------------------------------------------------------------------------------------

@@ -142,21 +142,17 @@ export class View {
    * @returns {boolean} whether the teams are others now
    */
   setTeams(user, names) {
-    const same = user === this.user && names.join() === this.names.join();
-    if (same) return false;
-    const gone =
-      user === this.user ? [...this.#teams.keys()].filter((team) => !names.includes(team)) : [...this.#teams.keys()];
-    /** @type {[string, Changes][]} */
-    const changed = gone.map((team) => [team, new Map(this.#listened(team).map((user) => [user, null]))]);
-    const before = this.team;
+    if (user === this.user && names.join() === this.names.join()) return false;
+    const stay = user === this.user ? names : [];
+    const gone = [...this.#teams.keys()].filter((team) => !stay.includes(team));
+    const meant = this.#listened("").map((user) => /** @type {const} */ ([user, this.get("", user)]));
+    const left = gone.map((team) => /** @type {const} */ ([team, this.#known(team)]));
     this.user = user;
     this.names = names;
     for (const team of gone) this.#teams.delete(team);
-    for (const [team, changes] of changed) {
-      this.#tell(team, changes);
-      if (team === before) this.#tellAs("", changes);
-    }
-    if (before !== this.team) this.#tellAs("", new Map(this.#listened("").map((user) => [user, this.get("", user)])));
+    for (const [team, users] of left) this.#tell(team, new Map(users.map((user) => [user, null])));
+    const others = meant.filter(([user, before]) => this.get("", user) !== before);
+    this.#tell("", new Map(others.map(([user]) => [user, this.get("", user)])));
     return true;
   }
 
@@ -181,7 +177,7 @@ export class View {
     /** @type {Changes} */
     const changes = new Map();
     const before = about.users;
-    const asked = full ? new Set([...before.keys(), ...this.#listened(team)]) : new Set();
+    const asked = new Set(full ? this.#known(team) : []);
     const was = new Map([...asked].map((user) => [user, this.get(team, user)]));
     if (full) {
       about.users = new Map();
@@ -218,8 +214,7 @@ export class View {
     for (const [user, presence] of about.users) about.users.set(user, freeze(presence, !live));
     /** @type {Changes} */
     const changes = new Map();
-    for (const user of new Set([...about.users.keys(), ...this.#listened(team)]))
-      changes.set(user, this.get(team, user));
+    for (const user of this.#known(team)) changes.set(user, this.get(team, user));
     if (about.known) this.#changed(team, about, changes);
     return true;
   }
@@ -249,7 +244,7 @@ export class View {
    */
   #changed(team, about, changes) {
     this.#tell(team, changes);
-    if (team === this.team) this.#tellAs("", changes);
+    if (team === this.team) this.#tell("", changes);
     if (this.user !== null && changes.has(this.user)) this.#selfChanged(team, about);
   }
 
@@ -260,13 +255,14 @@ export class View {
     if (self) this.#onSelf(self);
   }
 
-  /** @param {string} team @param {Changes} changes */
-  #tell(team, changes) {
-    this.#tellAs(team, changes);
+  /** @param {string} team @returns {string[]} whom something is known of, or who is listened to */
+  #known(team) {
+    return [...new Set([...(this.#teams.get(team)?.users.keys() ?? []), ...this.#listened(team)])];
   }
 
-  /** @param {string} key @param {Changes} changes */
-  #tellAs(key, changes) {
+  /** @param {string} key a team, or empty @param {Changes} changes */
+  #tell(key, changes) {
+    if (changes.size === 0) return;
     const users = this.#listeners.get(key);
     if (users)
       for (const [user, presence] of changes) for (const fn of [...(users.get(user) ?? [])]) safely(fn, presence);
