@@ -1,9 +1,10 @@
 /**
  * Builds the browser's side: `dist/`, what the npm package carries, and the two files that the server delivers.
  *
- *     node build.mjs          build both
- *     node build.mjs --check  build only in memory, and fail if the server's files are not what comes out
- *     node build.mjs --sizes  print what each part takes, minified and gzipped, as JSON
+ *     node build.mjs                   build both
+ *     node build.mjs --package FOLDER  build the package's modules only, into another folder
+ *     node build.mjs --check           build only in memory, and fail if the server's files are not what comes out
+ *     node build.mjs --sizes           print what each part takes, minified and gzipped, as JSON
  */
 
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -96,8 +97,10 @@ async function sizes() {
   console.log(JSON.stringify(sizes));
 }
 
-if (process.argv.includes("--check")) await check();
-else if (process.argv.includes("--sizes")) await sizes();
+const [, , mode, folder] = process.argv;
+if (mode === "--check") await check();
+else if (mode === "--sizes") await sizes();
+else if (mode === "--package") await write(folder, await forPackage());
 else {
   await write(served, await forServer());
   await rm(join(here, "dist"), { recursive: true, force: true });

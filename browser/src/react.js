@@ -48,7 +48,7 @@ export function usePresence(user, { team } = {}) {
 export function useSelf({ team } = {}) {
   return useValue(
     (client) => client.self({ team }),
-    (client, changed) => client.on("self", changed),
+    (client, changed) => both(client.on("self", changed), client.on("teams", changed)),
     [team],
   );
 }
@@ -61,10 +61,18 @@ export function useSelf({ team } = {}) {
 export function useFeed({ team } = {}) {
   const live = useValue(
     (client) => (team === undefined ? client.live : client.isLive({ team })),
-    (client, changed) => client.on("feed", changed),
+    (client, changed) => both(client.on("feed", changed), client.on("teams", changed)),
     [team],
   );
   return live ?? false;
+}
+
+/** @param {() => void} one @param {() => void} other */
+function both(one, other) {
+  return () => {
+    one();
+    other();
+  };
 }
 
 /**

@@ -35,7 +35,7 @@ export class PresenceClient {
       (self) => emit("self", self),
     );
     this.#tab = new Tab(options, this.#view, emit);
-    if ("document" in globalThis || options.WebSocket) this.connect();
+    if ("document" in globalThis || options.WebSocket || "link" in options) this.connect();
   }
 
   /** The user this client is of; null until the server, or another tab, has told. */

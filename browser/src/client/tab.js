@@ -69,7 +69,8 @@ export class Tab {
   #ahead = null;
 
   /**
-   * @param {import("./types.js").Options} options
+   * @param {import("./types.js").Options & {link?: (receive: (message: any) => void) => import("./link.js").Link}} options
+   *   `link`: of a test, instead of a connection
    * @param {import("./view.js").View} view
    * @param {(type: any, detail: any) => void} emit
    */
@@ -92,8 +93,12 @@ export class Tab {
       return;
     }
     this.#lastInput = Math.max(this.#lastInput, this.#clock.now() - recallIdle());
-    deliverSignouts(this.#WebSocket, this.#clock);
     this.#listen();
+    if (this.#options.link) {
+      this.#relink();
+      return;
+    }
+    deliverSignouts(this.#WebSocket, this.#clock);
     this.#begin();
   }
 
@@ -165,6 +170,7 @@ export class Tab {
   // --- to the hub ----------------------------------------------------------------------------------------------------
 
   get #url() {
+    if (this.#options.link) return "";
     const url = new URL(this.#options.url ?? "/v1/ws", globalThis.location?.href);
     url.protocol = url.protocol.replace("http", "ws");
     return url.href;
@@ -227,14 +233,14 @@ export class Tab {
     const spec = {
       url: this.#url,
       key: this.#key,
-      environment: { WebSocket: this.#WebSocket, clock: this.#clock },
+      environment: { WebSocket: this.#options.WebSocket ?? globalThis.WebSocket, clock: this.#clock },
       receive: (/** @type {any} */ message) => link === this.#link && this.#receive(message),
       onBroken: () => link === this.#link && this.#relink(true),
     };
     /** @type {import("./link.js").Link | null} */
     let link = null;
     try {
-      link = openLink(this.#kinds[0], spec, steal);
+      link = this.#options.link?.(spec.receive) ?? openLink(this.#kinds[0], spec, steal);
     } catch {
       // A page of another origin, or a policy that forbids it.
       this.#kinds.shift();
@@ -353,7 +359,8 @@ export class Tab {
     if (connection !== null) {
       this.#connection = connection;
       // Said by a clock of this machine: what lay in a queue since then has aged by the difference.
-      this.#ahead = now + (Date.now() - wall) - this.#clock.now();
+      const agedMs = this.#options.clock ? 0 : Date.now() - wall;
+      this.#ahead = now + agedMs - this.#clock.now();
       if (this.#view.setTeams(user, teams)) this.#emit("teams", { teams });
     }
     this.#setState(state, code, retryAt);
