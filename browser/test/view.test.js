@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Listeners } from "../src/client/listeners.js";
 import { View } from "../src/client/view.js";
 
 const told = (status, since = 1) => ({ status, since, reason: "active" });
@@ -8,11 +9,7 @@ const told = (status, since = 1) => ({ status, since, reason: "active" });
 function opened(fallback = "") {
   const wants = [];
   const selves = [];
-  const view = new View(
-    fallback,
-    (...want) => wants.push(want.join()),
-    (self) => selves.push(self),
-  );
+  const view = new View(fallback, new Listeners((...want) => wants.push(want.join())), (self) => selves.push(self));
   const heard = [];
   view.setTeams("maria", ["acme", "beta"]);
   view.setLive("acme", true);
@@ -40,13 +37,16 @@ test("whom a list does not cover is not known, but for oneself", () => {
 
 test("a listener is counted: the first begins it, the last ends it", () => {
   const { view, wants, hear } = opened();
-  const stops = [view.subscribe("acme", "juan", hear("1")), view.subscribe("acme", "juan", hear("2"))];
+  const stops = [
+    view.listeners.subscribe("acme", "juan", hear("1")),
+    view.listeners.subscribe("acme", "juan", hear("2")),
+  ];
   stops[0]();
   stops[0]();
   assert.deepEqual(wants, ["acme,juan,true"]);
   stops[1]();
   assert.deepEqual(wants, ["acme,juan,true", "acme,juan,false"]);
-  assert.deepEqual(view.wanted(), []);
+  assert.deepEqual(view.listeners.wanted(), []);
 });
 
 test("who names no team means the first, or the one that the page has set", () => {
@@ -55,8 +55,8 @@ test("who names no team means the first, or the one that the page has set", () =
     ["beta", "beta"],
   ]) {
     const { view, heard, hear } = opened(fallback);
-    view.subscribe("", "juan", hear("juan"));
-    view.subscribeTeam("", (changes) => heard.push([...changes.keys()].join()));
+    view.listeners.subscribe("", "juan", hear("juan"));
+    view.listeners.subscribeTeam("", (changes) => heard.push([...changes.keys()].join()));
     view.apply("acme", [["juan", told("busy")]], { covered: null });
     view.apply("beta", [["juan", told("online")]], { covered: null });
     assert.equal(view.team, team);
@@ -66,7 +66,7 @@ test("who names no team means the first, or the one that the page has set", () =
 
 test("nobody is told what he knows: the same snapshot, the same delta", () => {
   const { view, heard, hear } = opened();
-  for (const user of ["juan", "ana"]) view.subscribe("acme", user, hear(user));
+  for (const user of ["juan", "ana"]) view.listeners.subscribe("acme", user, hear(user));
   view.apply("acme", [["juan", told("busy")]], { covered: null });
   const before = view.get("acme", "juan");
   view.apply("acme", [["juan", told("busy")]], { covered: null });
@@ -79,8 +79,8 @@ test("nobody is told what he knows: the same snapshot, the same delta", () => {
 
 test("losing the feed makes all of a team stale at once, and its users only", () => {
   const { view, heard, hear } = opened();
-  view.subscribe("acme", "juan", (presence) => hear(`juan ${presence.stale}`)(presence));
-  view.subscribe("beta", "juan", hear("beta"));
+  view.listeners.subscribe("acme", "juan", (presence) => hear(`juan ${presence.stale}`)(presence));
+  view.listeners.subscribe("beta", "juan", hear("beta"));
   view.apply("acme", [["juan", told("busy")]], { covered: null });
   heard.length = 0;
   assert.ok(view.setLive("acme", false));
@@ -108,7 +108,7 @@ test("oneself is the choice and what teammates see of it, told when either chang
 
 test("another user's teams have nothing of the one before", () => {
   const { view, heard, hear } = opened();
-  view.subscribe("acme", "juan", hear("juan"));
+  view.listeners.subscribe("acme", "juan", hear("juan"));
   view.apply("acme", [["juan", told("busy")]], { covered: null });
   assert.ok(view.setTeams("ana", ["acme"]));
   assert.ok(!view.setTeams("ana", ["acme"]));
@@ -118,7 +118,7 @@ test("another user's teams have nothing of the one before", () => {
 
 test("a user named like a part of an object is one", () => {
   const { view, heard, hear } = opened();
-  view.subscribe("acme", "__proto__", hear("proto"));
+  view.listeners.subscribe("acme", "__proto__", hear("proto"));
   view.apply("acme", [["__proto__", told("busy")]], { covered: null });
   assert.deepEqual(heard, ["proto busy"]);
 });

@@ -36,15 +36,15 @@ def esbuild(entry: str, *flags: str, cwd: Path) -> None:
 
 
 @contextlib.contextmanager
-def vite_dev(folder: Path) -> Iterator[str]:
-    """Vite's development server; gives its origin."""
+def vite_dev(folder: Path, *command: str) -> Iterator[str]:
+    """Vite's development server, or with `preview` one for what it has built; gives its origin."""
     port = free_port()
     vite = str((MODULES / ".bin" / "vite").resolve())
-    command = ["node", vite, "--port", str(port), "--strictPort", "--host", "127.0.0.1"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    line = ["node", vite, *command, "--port", str(port), "--strictPort", "--host", "127.0.0.1"]
+    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
-            assert any("ready in" in line for line in process.stdout)
+            assert any("Local:" in said for said in process.stdout)
             yield f"http://127.0.0.1:{port}/"
         finally:
             process.terminate()

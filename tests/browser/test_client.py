@@ -200,7 +200,7 @@ async def test_close_is_no_sign_out(office: Office) -> None:
 async def test_a_team_that_is_left_has_no_dots(office: Office) -> None:
     """A renewed token names other teams: dots of the one that is gone are cleared, all at once."""
     gone = f"{office.team}-gone"
-    tokens = iter([mint("maria", [office.team, gone], ttl_s=4), mint("maria", [office.team, f"{office.team}-new"])])
+    tokens = iter([mint("maria", [office.team, gone], ttl_s=8), mint("maria", [office.team, f"{office.team}-new"])])
     maria = await Tab.open(await office.page(), lambda _why: next(tokens))
     await maria.live()
     await maria.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -44,15 +45,9 @@ async def follow(tab: Tab, users: Sequence[str]) -> None:
 async def test_it_is_told_of_whom_the_page_subscribes_to(office: Office) -> None:
     kim, lee = await others(office, ["kim", "lee"])
     maria = await large(office)
+    # From the first word on: the page of these tests follows maria, juan and ana.
     (hello,) = maria.of_type("hello")
-    # The page of these tests follows maria, juan and ana.
-    assert sorted(
-        (await maria.sends("watch"))[0]["users"] if office.team not in hello["watch"] else hello["watch"][office.team]
-    ) == [
-        "ana",
-        "juan",
-        "maria",
-    ]
+    assert sorted(hello["watch"][office.team]) == ["ana", "juan", "maria"]
     await maria.sees(office.team, "ana", "offline")
     await maria.sees(office.team, "kim", None)
     await follow(maria, ["kim"])
@@ -71,8 +66,7 @@ async def test_it_is_told_of_whom_the_page_subscribes_to(office: Office) -> None
 async def test_scrolling_is_few_messages_and_a_choice_gets_through(office: Office) -> None:
     """Sixty rows come and go every tenth of a second: at most two lists a second, and who was there stays there."""
     maria = await large(office)
-    await maria.sends("watch")
-    before = len(maria.of_type("watch"))
+    before, begun_s = len(maria.of_type("watch")), time.monotonic()
     for step in range(20):
         await maria.run("(window.stops ?? []).forEach((stop) => stop());")
         await follow(maria, [f"row-{row}" for row in range(step * 30, step * 30 + 60)])
@@ -81,7 +75,7 @@ async def test_scrolling_is_few_messages_and_a_choice_gets_through(office: Offic
         await asyncio.sleep(0.1)
     await maria.sees(office.team, "row-629", "offline")
     lists = maria.of_type("watch")[before:]
-    assert len(lists) <= 7
+    assert len(lists) <= 2 * (time.monotonic() - begun_s)
     assert await maria.events("error") == []
     # Scrolling back finds them there, without another word.
     await maria.run("(window.stops ?? []).forEach((stop) => stop());")

@@ -1,12 +1,11 @@
 /**
- * What counts as human input in this page, and how long ago it was.
+ * What counts as human input in this page.
  */
 
 const INPUT_EVENTS =
   "pointerdown pointermove keydown wheel touchstart touchmove input click compositionstart compositionupdate".split(
     " ",
   );
-const STORAGE_KEY = "presence:last-input";
 
 /**
  * Call back on human input: pointer, keyboard, wheel, touch, dictation and other input methods, coming back to the page,
@@ -61,31 +60,4 @@ function watchWindow(view, onEvent, signal) {
   // The same listener for a window that is known already adds nothing; one written anew needs it again.
   view.document.addEventListener("load", ({ target }) => enter(target), options);
   for (const frame of view.document.querySelectorAll("iframe")) enter(frame);
-}
-
-/**
- * Keep the age of the last input over a reload of this page: a page that reloads itself is no one's activity.
- * @param {number} idleMs
- */
-export function rememberIdle(idleMs) {
-  try {
-    sessionStorage.setItem(STORAGE_KEY, String(Date.now() - idleMs));
-  } catch {
-    // Storage can be forbidden; then a reload counts as input.
-  }
-}
-
-/**
- * @returns {number} milliseconds since the last input before a reload; 0 when a person came here another way, or has
- *   used the page since
- */
-export function recallIdle() {
-  try {
-    if (navigator.userActivation?.hasBeenActive) return 0;
-    const [navigation] = performance.getEntriesByType("navigation");
-    if (/** @type {PerformanceNavigationTiming} */ (navigation).type !== "reload") return 0;
-    return Math.max(0, Date.now() - Number(sessionStorage.getItem(STORAGE_KEY) ?? Number.NaN)) || 0;
-  } catch {
-    return 0;
-  }
 }

@@ -5,8 +5,9 @@
  * in a shared worker, in another tab or here (link.js).
  */
 
+import { getOrMake, Listeners, safely } from "./listeners.js";
 import { Tab } from "./tab.js";
-import { getOrMake, safely, View } from "./view.js";
+import { View } from "./view.js";
 
 /**
  * @typedef {import("./types.js").Presence} Presence
@@ -31,7 +32,7 @@ export class PresenceClient {
     const emit = this.#emit.bind(this);
     this.#view = new View(
       options.team ?? "",
-      (team, user, wanted) => this.#tab.want(team, user, wanted),
+      new Listeners((team, user, wanted) => this.#tab.wants.set(team, user, wanted)),
       (self) => emit("self", self),
     );
     this.#tab = new Tab(options, this.#view, emit);
@@ -106,7 +107,7 @@ export class PresenceClient {
    */
   subscribe(whom, fn) {
     const { user, team = "" } = typeof whom === "string" ? { user: whom } : whom;
-    return this.#view.subscribe(team, user, fn);
+    return this.#view.listeners.subscribe(team, user, fn);
   }
 
   /**
@@ -116,7 +117,7 @@ export class PresenceClient {
    * @returns {() => void} ends it
    */
   subscribeTeam(team, fn) {
-    return this.#view.subscribeTeam(team ?? "", fn);
+    return this.#view.listeners.subscribeTeam(team ?? "", fn);
   }
 
   /**
@@ -125,7 +126,7 @@ export class PresenceClient {
    * @param {Scope} [scope]
    */
   prefetch(users, { team = "" } = {}) {
-    for (const user of users) this.#tab.want(team, user, false);
+    this.#tab.wants.prefetch(team, users);
   }
 
   /**

@@ -7,22 +7,19 @@
  */
 
 import { Asks } from "./asks.js";
+import { Beats } from "./beats.js";
 import { stopped } from "./closing.js";
 import { Connection } from "./connection.js";
 import { PresenceError } from "./errors.js";
+import { Freshness } from "./freshness.js";
 import { Renewal } from "./renewal.js";
 import { Seats } from "./seats.js";
 import { Teams } from "./teams.js";
-import { HeartbeatSchedule } from "./time.js";
 import { readToken } from "./tokens.js";
 import { Warnings } from "./warnings.js";
 
-/** How long a lost connection goes unmentioned: most are back sooner. */
-const PATIENCE_MS = 2_000;
 /** How long the connection is kept after the last tab has gone: mostly another page follows. */
 const LINGER_MS = 3_000;
-/** When a page that comes back into view asks whether the link still lives. */
-const QUIET_MS = 5_000;
 const LOGOUT_MS = 2_700;
 
 /**
@@ -39,11 +36,8 @@ export class Hub {
   #connection;
   #renewal;
   #warnings;
-  #schedule;
-  /** @type {any} */
-  #beatTimer;
-  /** @type {any} */
-  #staleTimer;
+  #beats;
+  #freshness;
   /** @type {any} */
   #lingerTimer;
   /** @type {string | null} */
@@ -52,10 +46,6 @@ export class Hub {
   #connectionId = null;
   #networkUp = true;
   #welcomed = false;
-  /** Whether it has heard all there is, once: then it knows better than the hub before it. */
-  #settled = false;
-  /** When the server was last asked whether the link still lives. */
-  #askedAt = Number.NEGATIVE_INFINITY;
   /** The server's clock less this one's. */
   #ahead = Date.now();
 
@@ -68,11 +58,17 @@ export class Hub {
     this.#clock = clock;
     this.#onEnd = onEnd;
     this.#ahead -= clock.now();
-    this.#schedule = new HeartbeatSchedule(Number.NEGATIVE_INFINITY);
     this.#seats = new Seats(clock);
     this.#connection = new Connection(url, this, WebSocket, clock);
     this.#asks = new Asks(this.#connection, clock, () => this.#teams.feedLive);
     this.#teams = new Teams(this.#seats, this.#asks, clock);
+    this.#freshness = new Freshness(this.#teams, clock, () => this.#seats.post(this.#state()));
+    this.#beats = new Beats(
+      this.#connection,
+      clock,
+      () => this.#asks.nextId(),
+      () => this.#freshness.update(false, true),
+    );
     const serverNow = () => this.serverNow();
     this.#renewal = new Renewal(
       {
@@ -86,7 +82,7 @@ export class Hub {
     );
     this.#warnings = new Warnings(
       {
-        lastInput: () => this.#schedule.lastInput,
+        lastInput: () => this.#beats.lastInput,
         serverNow,
         offline: (team) => this.#connection.state !== "open" || this.#teams.isOffline(team, this.#user),
         explain: (team, done) =>
@@ -134,7 +130,9 @@ export class Hub {
     this.#warnings.end();
     this.#asks.end();
     this.#connection.close();
-    clearAll(this.#clock, this.#beatTimer, this.#staleTimer, this.#lingerTimer);
+    this.#beats.pause();
+    this.#freshness.end();
+    this.#clock.clearTimeout(this.#lingerTimer);
   }
 
   // --- what tabs say -------------------------------------------------------------------------------------------------
@@ -148,6 +146,7 @@ export class Hub {
     this.#connectionId ??= message.replaces;
     this.#input(message.idleMs);
     this.#teams.joined(message.large);
+    if (this.#teams.names.length === 0) this.#setTeams(readToken(message.token)?.teams ?? []);
     this.#connection.start();
     seat.port.post(this.#state());
     this.#teams.tellAll(seat.port);
@@ -166,19 +165,19 @@ export class Hub {
 
   /** @param {number} idleMs */
   #input(idleMs) {
-    const before = this.#schedule.lastInput;
-    this.#schedule.input(this.#clock.now() - idleMs);
-    if (this.#schedule.lastInput === before) return;
+    const before = this.#beats.lastInput;
+    this.#beats.input(this.#clock.now() - idleMs);
+    if (this.#beats.lastInput === before) return;
     if (this.#connection.state === "parked") this.#connection.start();
-    this.#planBeat();
+    this.#beats.plan();
     this.#warnings.begin();
   }
 
   /** Somebody looks at a page: whether the link is alive is worth asking at once. */
   #seen() {
-    const { state, heardAt } = this.#connection;
+    const { state } = this.#connection;
     if (state === "parked" || state === "waiting") this.#connection.start();
-    else if (state === "open" && this.#clock.now() - heardAt > QUIET_MS) this.#beat(true);
+    else if (state === "open") this.#beats.ask();
   }
 
   /** @param {boolean} up */
@@ -225,7 +224,7 @@ export class Hub {
 
   /** @param {string} token */
   hello(token) {
-    const idleMs = Math.min(this.#schedule.beat(this.#clock.now()), Number.MAX_SAFE_INTEGER);
+    const idleMs = Math.min(this.#beats.beat(this.#clock.now()), Number.MAX_SAFE_INTEGER);
     const hello = {
       type: "hello",
       token,
@@ -254,7 +253,7 @@ export class Hub {
       this.#asks.lost();
       this.#teams.lost();
       this.#warnings.end();
-      this.#clock.clearTimeout(this.#beatTimer);
+      this.#beats.pause();
     }
     if (this.#connection.state === "stopped") return;
     this.#updateLive(false);
@@ -276,7 +275,7 @@ export class Hub {
     this.#user = message.user;
     this.#connectionId = message.connection;
     this.#ahead = message.server_time - this.#clock.now();
-    this.#schedule.heartbeatMs = message.heartbeat_ms;
+    this.#beats.heartbeatMs = message.heartbeat_ms;
     this.#setTeams(message.teams);
     this.#teams.welcomed();
     this.#renewal.accepted(message.token_expires_at);
@@ -284,16 +283,16 @@ export class Hub {
     if (this.#connection.leaving) this.#connection.send({ type: "logout" });
     this.#asks.resend();
     this.#teams.flush();
-    this.#planBeat();
+    this.#beats.plan();
     this.#warnings.begin();
   }
 
   /** @param {any} message */
   #onSelf({ team, chosen, idle_timeout_ms, contacts = [] }) {
     this.#teams.setOwn(team, { chosen, idleTimeoutMs: idle_timeout_ms, contacts });
-    this.#schedule.idleTimeoutMs = this.#teams.smallestTimeoutMs;
+    this.#beats.idleTimeoutMs = this.#teams.smallestTimeoutMs;
     this.#warnings.setTimeout(team, idle_timeout_ms);
-    this.#planBeat();
+    this.#beats.plan();
   }
 
   /** @param {any} message */
@@ -310,7 +309,7 @@ export class Hub {
   /** @param {string[]} names */
   #setTeams(names) {
     for (const team of this.#teams.setNames(names)) this.#warnings.setTimeout(team, null);
-    this.#schedule.idleTimeoutMs = this.#teams.smallestTimeoutMs;
+    this.#beats.idleTimeoutMs = this.#teams.smallestTimeoutMs;
   }
 
   /** @param {string} token */
@@ -323,33 +322,7 @@ export class Hub {
     this.#seats.post(this.#state());
   }
 
-  // --- heartbeats, freshness, ends -----------------------------------------------------------------------------------
-
-  #planBeat() {
-    this.#clock.clearTimeout(this.#beatTimer);
-    if (this.#connection.state !== "open") return;
-    const quietAt = Math.max(this.#connection.heardAt, this.#askedAt) + this.#schedule.heartbeatMs;
-    const dueAt = Math.min(this.#schedule.dueAt, quietAt);
-    this.#beatTimer = this.#clock.setTimeout(() => this.#beat(), Math.max(0, dueAt - this.#clock.now()));
-  }
-
-  /** @param {boolean} [ask] whether the link still lives */
-  #beat(ask = false) {
-    const now = this.#clock.now();
-    const quietMs = now - Math.max(this.#connection.heardAt, this.#askedAt);
-    // A timer that came far too late: the page was frozen, or the machine asleep, and what is shown may be old.
-    if (quietMs > 2 * this.#schedule.heartbeatMs + 60_000 && this.#teams.newsOfLive(false, false))
-      this.#seats.post(this.#state());
-    // A beat that is due a moment before that would be followed by another.
-    const asking = ask || quietMs >= 0.8 * this.#schedule.heartbeatMs;
-    const beat = { type: "heartbeat", idle_ms: this.#schedule.beat(now) };
-    this.#connection.send(asking ? { ...beat, id: this.#asks.nextId() } : beat);
-    if (asking) {
-      this.#askedAt = now;
-      this.#connection.expectAnswer();
-    }
-    this.#planBeat();
-  }
+  // --- what the tabs are told ----------------------------------------------------------------------------------------
 
   #state() {
     const { state, code, retryAt } = this.#connection;
@@ -362,32 +335,19 @@ export class Hub {
       connection: this.#welcomed ? this.#connectionId : null,
       teams: this.#teams.names,
       live: this.#teams.liveNames,
-      settled: this.#settled,
+      settled: this.#freshness.settled,
       now: this.serverNow(),
       wall: Date.now(),
     };
   }
 
-  /** @param {boolean} atOnce false: the connection, or what is missing, may be back before anybody needs to know */
+  /** @param {boolean} atOnce see `Freshness` */
   #updateLive(atOnce) {
-    const up = this.#connection.state === "open" && this.#networkUp;
-    const settles = !this.#settled && this.#welcomed && (atOnce || (up && this.#teams.synced));
-    this.#settled ||= settles;
-    if ((up || atOnce) && (this.#teams.newsOfLive(up, !atOnce) || settles)) this.#seats.post(this.#state());
-    if (atOnce || (up && this.#teams.synced)) {
-      this.#clock.clearTimeout(this.#staleTimer);
-      this.#staleTimer = undefined;
-    } else if (this.#teams.liveNames.length > 0)
-      this.#staleTimer ??= this.#clock.setTimeout(() => this.#updateLive(true), PATIENCE_MS);
+    this.#freshness.update(this.#connection.state === "open" && this.#networkUp, atOnce);
   }
 
   /** @param {any} error */
   #tellError({ code = "unavailable", message }) {
     this.#seats.post({ t: "error", code, message });
   }
-}
-
-/** @param {import("./types.js").Clock} clock @param {...any} timers */
-function clearAll(clock, ...timers) {
-  for (const timer of timers) clock.clearTimeout(timer);
 }

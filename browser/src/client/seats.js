@@ -69,6 +69,7 @@ export class Seats {
     }
     const seat = this.#seats.get(port);
     if (seat) seat.heardAt = now;
+    if (message.t === "join") seat?.wants.clear();
     if (seat && "visible" in message) seat.visible = message.visible;
     return seat;
   }

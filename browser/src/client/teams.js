@@ -83,11 +83,11 @@ export class Teams {
 
   /**
    * @param {import("./seats.js").Seat} seat
-   * @param {{add: [string, string | null][], drop: [string, string | null][]}} message
+   * @param {{add: [string, string | null][], drop: [string, string | null][], ahead: [string, string][]}} message
    */
-  want(seat, { add, drop }) {
-    for (const [team, user] of drop) {
-      seat.wants.get(team)?.delete(user);
+  want(seat, { add, drop, ahead }) {
+    for (const [team, user] of drop) seat.wants.get(team)?.delete(user);
+    for (const [team, user] of [...drop, ...ahead]) {
       const about = this.#teams.get(this.#meant(seat, team));
       if (user !== null && about) noteRecent(about.recent, user);
     }

@@ -5,11 +5,13 @@
  * is no id, stands for "the team that is meant where none is named".
  */
 
+import { getOrMake, Listeners } from "./listeners.js";
+
 /**
  * @typedef {import("./types.js").Presence} Presence
  * @typedef {import("./types.js").Self} Self
  * @typedef {{chosen: "online" | "busy", idleTimeoutMs: number, contacts: readonly string[]}} Own
- * @typedef {Map<string, Presence | null>} Changes by user
+ * @typedef {import("./listeners.js").Changes} Changes
  */
 
 /**
@@ -32,23 +34,19 @@ export class View {
   names = [];
   /** @type {Map<string, Team>} */
   #teams = new Map();
-  /** @type {Map<string, Map<string, Set<(presence: Presence | null) => void>>>} */
-  #listeners = new Map();
-  /** @type {Map<string, Set<(changes: Changes) => void>>} */
-  #teamListeners = new Map();
+  /** Who listens to whom. */
+  listeners;
   #fallback;
-  #onWant;
   #onSelf;
 
   /**
    * @param {string} fallback the team that is meant where none is named; empty: the first of the user's
-   * @param {(team: string, user: string | null, wanted: boolean) => void} onWant somebody began, or everybody ceased, to
-   *   listen to a user, or for null to a whole team
+   * @param {Listeners} listeners
    * @param {(self: Self) => void} onSelf
    */
-  constructor(fallback, onWant, onSelf) {
+  constructor(fallback, listeners, onSelf) {
     this.#fallback = fallback;
-    this.#onWant = onWant;
+    this.listeners = listeners;
     this.#onSelf = onSelf;
   }
 
@@ -92,50 +90,6 @@ export class View {
   }
 
   /**
-   * @param {string} team
-   * @param {string} user
-   * @param {(presence: Presence | null) => void} fn
-   * @returns {() => void}
-   */
-  subscribe(team, user, fn) {
-    const users = getOrMake(this.#listeners, team, () => new Map());
-    const fns = getOrMake(users, user, () => new Set());
-    // Wrapped, so that the same function given twice counts twice.
-    const listener = (/** @type {Presence | null} */ presence) => fn(presence);
-    fns.add(listener);
-    if (fns.size === 1) this.#onWant(team, user, true);
-    return () => {
-      if (!fns.delete(listener) || fns.size > 0) return;
-      users.delete(user);
-      this.#onWant(team, user, false);
-    };
-  }
-
-  /**
-   * @param {string} team
-   * @param {(changes: Changes) => void} fn
-   * @returns {() => void}
-   */
-  subscribeTeam(team, fn) {
-    const fns = getOrMake(this.#teamListeners, team, () => new Set());
-    const listener = (/** @type {Changes} */ changes) => fn(changes);
-    fns.add(listener);
-    if (fns.size === 1) this.#onWant(team, null, true);
-    return () => {
-      if (fns.delete(listener) && fns.size === 0) this.#onWant(team, null, false);
-    };
-  }
-
-  /** @returns {[team: string, user: string | null][]} all that is listened to */
-  wanted() {
-    /** @type {[string, string | null][]} */
-    const found = [];
-    for (const [team, users] of this.#listeners) for (const user of users.keys()) found.push([team, user]);
-    for (const [team, fns] of this.#teamListeners) if (fns.size > 0) found.push([team, null]);
-    return found;
-  }
-
-  /**
    * Whose connection it is, and which teams there are; what is known of others is forgotten.
    * @param {string | null} user
    * @param {readonly string[]} names
@@ -145,14 +99,14 @@ export class View {
     if (user === this.user && names.join() === this.names.join()) return false;
     const stay = user === this.user ? names : [];
     const gone = [...this.#teams.keys()].filter((team) => !stay.includes(team));
-    const meant = this.#listened("").map((user) => /** @type {const} */ ([user, this.get("", user)]));
+    const meant = this.listeners.users("").map((user) => /** @type {const} */ ([user, this.get("", user)]));
     const left = gone.map((team) => /** @type {const} */ ([team, this.#known(team)]));
     this.user = user;
     this.names = names;
     for (const team of gone) this.#teams.delete(team);
-    for (const [team, users] of left) this.#tell(team, new Map(users.map((user) => [user, null])));
+    for (const [team, users] of left) this.listeners.tell(team, new Map(users.map((user) => [user, null])));
     const others = meant.filter(([user, before]) => this.get("", user) !== before);
-    this.#tell("", new Map(others.map(([user]) => [user, this.get("", user)])));
+    this.listeners.tell("", new Map(others.map(([user]) => [user, this.get("", user)])));
     return true;
   }
 
@@ -233,8 +187,8 @@ export class View {
 
   /** @param {string} team @returns {string[]} the users of it that somebody listens to */
   #listened(team) {
-    const keys = team === this.team ? [team, ""] : [team];
-    return keys.flatMap((key) => [...(this.#listeners.get(key)?.keys() ?? [])]);
+    const named = this.listeners.users(team);
+    return team === this.team ? [...named, ...this.listeners.users("")] : named;
   }
 
   /**
@@ -243,8 +197,8 @@ export class View {
    * @param {Changes} changes
    */
   #changed(team, about, changes) {
-    this.#tell(team, changes);
-    if (team === this.team) this.#tell("", changes);
+    this.listeners.tell(team, changes);
+    if (team === this.team) this.listeners.tell("", changes);
     if (this.user !== null && changes.has(this.user)) this.#selfChanged(team, about);
   }
 
@@ -259,47 +213,6 @@ export class View {
   #known(team) {
     return [...new Set([...(this.#teams.get(team)?.users.keys() ?? []), ...this.#listened(team)])];
   }
-
-  /** @param {string} key a team, or empty @param {Changes} changes */
-  #tell(key, changes) {
-    if (changes.size === 0) return;
-    const users = this.#listeners.get(key);
-    if (users)
-      for (const [user, presence] of changes) for (const fn of [...(users.get(user) ?? [])]) safely(fn, presence);
-    for (const fn of [...(this.#teamListeners.get(key) ?? [])]) safely(fn, changes);
-  }
-}
-
-/**
- * Call a listener; what it throws is the page's to see, and nobody else's to suffer.
- * @template T
- * @param {(argument: T) => void} fn
- * @param {T} argument
- */
-export function safely(fn, argument) {
-  try {
-    fn(argument);
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
-}
-
-/**
- * @template K, V
- * @param {Map<K, V>} map
- * @param {K} key
- * @param {() => V} make
- * @returns {V}
- */
-export function getOrMake(map, key, make) {
-  let value = map.get(key);
-  if (value === undefined) {
-    value = make();
-    map.set(key, value);
-  }
-  return value;
 }
 
 /** @param {Presence} presence @param {boolean} stale @returns {Presence} */
