@@ -28,6 +28,27 @@ const withoutClient = {
     onResolve({ filter: /\/client\.js$/ }, ({ path }) => ({ path, external: true })),
 };
 
+/** Style stands in the elements' modules, as text: what is there for its readers is left out. */
+const styleWithoutSpace = {
+  name: "style-without-space",
+  setup: (/** @type {import("esbuild").PluginBuild} */ { onLoad }) =>
+    onLoad({ filter: /\/elements\/\w+\.js$/ }, async ({ path }) => {
+      const source = await readFile(path, "utf8");
+      return { contents: source.replace(/(?<=(?:styles\(|COMMON = )`\n)[^`]*(?=`)/g, squeezeStyle), loader: "js" };
+    }),
+};
+
+/** @param {string} css */
+function squeezeStyle(css) {
+  return css
+    .replace(/\/\*.*?\*\//gs, "")
+    .replace(/\s+/g, " ")
+    .replace(/ ?([{};,>]) ?/g, "$1")
+    .replace(/: /g, ":")
+    .replace(/;\}/g, "}")
+    .trim();
+}
+
 const here = fileURLToPath(new URL(".", import.meta.url));
 const served = join(here, "../presence_server/static");
 const TARGET = ["es2022", "chrome111", "firefox115", "safari16.4"];
@@ -38,7 +59,7 @@ const COMMON = {
   target: TARGET,
   charset: "utf8",
   external: ["react"],
-  plugins: [workerApart],
+  plugins: [workerApart, styleWithoutSpace],
   write: false,
   logLevel: "warning",
   legalComments: "none",
@@ -50,14 +71,24 @@ async function bundle(entryPoints, options = {}) {
   return outputFiles.map(({ path, contents }) => ({ name: basename(path), contents: Buffer.from(contents) }));
 }
 
-/** What the server delivers: everything in one file, and the worker. */
-const forServer = () => bundle({ presence: "src/bundle.js", worker: "src/client/worker.js" }, { minify: true });
+/** What keeps their room before the elements are there. */
+const styles = async () => ({
+  name: "elements.css",
+  contents: await readFile(join(here, "src/elements/elements.css")),
+});
+
+/** What the server delivers: everything in one file, the worker, and style that comes before both. */
+async function forServer() {
+  const files = await bundle({ presence: "src/bundle.js", worker: "src/client/worker.js" }, { minify: true });
+  return [...files, await styles("presence.css")];
+}
 
 /** The package's modules, which share their parts. */
-function forPackage() {
+async function forPackage() {
   const entries = ["client", "react", "testing"].map((name) => [name, `src/${name}.js`]);
   const others = { elements: "src/elements/index.js", worker: "src/client/worker.js" };
-  return bundle({ ...Object.fromEntries(entries), ...others }, { splitting: true });
+  const files = await bundle({ ...Object.fromEntries(entries), ...others }, { splitting: true });
+  return [...files, await styles("elements.css")];
 }
 
 /** @param {string} folder @param {{name: string, contents: Buffer}[]} files */
@@ -90,7 +121,8 @@ async function sizes() {
   const sizes = {};
   for (const [name, entry] of Object.entries(parts)) {
     // The client is counted once, where it stands for itself.
-    const options = name === "client" || name === "worker" ? {} : { plugins: [workerApart, withoutClient] };
+    const options =
+      name === "client" || name === "worker" ? {} : { plugins: [workerApart, styleWithoutSpace, withoutClient] };
     const [file] = await bundle(entry, { minify: true, ...options });
     sizes[name] = gzipSync(file.contents, { level: 9 }).length;
   }
