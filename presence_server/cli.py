@@ -12,7 +12,6 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from presence_server import __version__
@@ -21,6 +20,8 @@ from presence_server.settings import NO_KEY, VARIABLES, Settings, advice, load
 
 _logger = logging.getLogger(__name__)
 
+# Short enough to see the countdown go.
+_DEMO_IDLE_TIMEOUT_S: Final = 60
 _NOT_ADDRESSED: Final = (
     "presence-server token: The token has neither 'aud' nor 'iss': "
     "a server with PRESENCE_JWT_AUDIENCE or PRESENCE_JWT_ISSUER, as they are set here, refuses it"
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_flags(serve)
     serve.set_defaults(command=_serve)
 
-    demo = commands.add_parser("demo", help="run the server with a demo page at /")
+    demo = commands.add_parser("demo", help="run the server with a demo page at /, apart from any other server's data")
     _add_flags(demo)
     demo.set_defaults(command=_demo)
 
@@ -106,10 +107,22 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    settings = _load(options)
-    if settings.jwt_secret is None:
-        settings = replace(settings, jwt_secret=secrets.token_urlsafe(32))
-    return _run(options, settings, demo=True)
+    _set_apart(options, _load(options))
+    return _run(options, _load(options), demo=True)
+
+
+def _set_apart(options: argparse.Namespace, settings: Settings) -> None:
+    """Give the demo what it shares with no server: a secret, a data folder, keys in Redis. It lets anybody be anyone.
+
+    Written into the environment, so that processes it starts have the same.
+    """
+    os.environ["PRESENCE_JWT_SECRET"] = secrets.token_urlsafe(32)
+    for name in ("PRESENCE_JWKS_URL", "PRESENCE_JWT_AUDIENCE", "PRESENCE_JWT_ISSUER"):
+        os.environ.pop(name, None)
+    os.environ.setdefault("PRESENCE_IDLE_TIMEOUT", str(_DEMO_IDLE_TIMEOUT_S))
+    options.jwks_url = None
+    options.data_dir = str(settings.data_dir / "demo")
+    options.key_prefix = f"{settings.key_prefix}-demo"
 
 
 def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
@@ -125,6 +138,8 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
         _logger.warning(sentence)
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(listener) for listener in ports.listen(settings.host, settings.port)]
+        # What it is where any free one was asked for.
+        settings = replace(settings, port=sockets[0].getsockname()[1])
         if settings.redis_url is None:
             valkey = stack.enter_context(EmbeddedValkey(settings.data_dir))
             settings = replace(settings, redis_url=valkey.url)
@@ -144,7 +159,11 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
 def _environment(options: argparse.Namespace, settings: Settings) -> dict[str, str]:
     """What processes are started with that are to have the same settings: flags, and what was found for them."""
     given = {variable.name: getattr(options, variable.field, None) for variable in VARIABLES}
-    found = {"PRESENCE_REDIS_URL": settings.redis_url, "PRESENCE_JWT_SECRET": settings.jwt_secret}
+    found = {
+        "PRESENCE_REDIS_URL": settings.redis_url,
+        "PRESENCE_JWT_SECRET": settings.jwt_secret,
+        "PRESENCE_PORT": str(settings.port),
+    }
     return os.environ | {name: text for name, text in (given | found).items() if text is not None}
 
 

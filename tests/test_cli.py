@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jwt
 import pytest
+import redis
 
 from presence_server import cli
 from presence_server.settings import VARIABLES
@@ -27,9 +28,9 @@ def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False, timeout=60)
 
 
-def get(port: int, path: str, token: str = "") -> tuple[int, str]:
+def get(port: int, path: str, token: str = "", **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    connection.request("GET", path, headers=headers | ({"Authorization": f"Bearer {token}"} if token else {}))
     response = connection.getresponse()
     body = response.read().decode()
     connection.close()
@@ -205,16 +206,29 @@ def test_a_port_in_use_is_told_in_one_line(worker: Worker, tmp_path: Path) -> No
     assert not (tmp_path / "other").exists()
 
 
-def test_demo_takes_a_secret_and_a_redis_that_are_given(worker: Worker, tmp_path: Path) -> None:
+def test_demo_keeps_apart_from_a_server_with_the_same_settings(worker: Worker, tmp_path: Path) -> None:
+    """The real secret signs nobody in, and what the demo does to its team reaches no other server's."""
     with EmbeddedValkey(tmp_path / "shared") as valkey:
         worker.command[-1] = "demo"
         worker.environment["PRESENCE_REDIS_URL"] = valkey.url
         worker.start()
-        token = run("token", "--user", "maria", "--team", "acme", jwt_secret=SECRET).stdout.strip()
-        assert get(worker.port, "/v1/teams/acme/presence", token)[0] == 200
-        assert not (tmp_path / "data").exists()
+        token = run("token", "--user", "maria", "--team", "acme", "--admin", jwt_secret=SECRET).stdout.strip()
+        assert get(worker.port, "/v1/teams/acme/presence", token)[0] == 401
+        assert get(worker.port, "/demo/config", Host="evil.example")[0] == 421
+        with redis.Redis.from_url(valkey.url) as client:
+            keys = [key.decode() for key in client.scan_iter()]
+        assert keys
+        assert all(key.startswith("presence-demo") for key in keys), keys
         worker.interrupt()
         assert worker.wait_sync() == 0
+
+
+def test_demo_has_a_data_folder_of_its_own(worker: Worker, tmp_path: Path) -> None:
+    worker.command[-1] = "demo"
+    worker.start()
+    assert {entry.name for entry in (tmp_path / "data").iterdir()} == {"demo"}
+    worker.interrupt()
+    assert worker.wait_sync() == 0
 
 
 def test_demo_needs_no_settings_and_says_where_to_look(worker: Worker) -> None:
@@ -224,7 +238,7 @@ def test_demo_needs_no_settings_and_says_where_to_look(worker: Worker) -> None:
     status, page = get(worker.port, "/")
     assert status == 200
     assert "<html" in page
-    assert f"open {worker.http_url}/ in" in worker.log()
+    assert f"open {worker.http_url}/" in worker.log()
     worker.interrupt()
     assert worker.wait_sync() == 0
 

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
-from presence_server.web import api, assets, handshake, metrics, origins, problems, socket
+from presence_server.web import api, assets, handshake, metrics, origins, problems, socket, teammates
 from presence_server.web import demo as demo_page
 from presence_server.web.auth import TokenVerifier
 from presence_server.web.connects import ConnectVerifier
@@ -34,7 +34,8 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
         app.state.worker = worker
         await worker.start()
         try:
-            yield
+            async with teammates.living(settings) if demo else contextlib.nullcontext():
+                yield
         finally:
             await worker.stop()
             await verifier.close()
@@ -51,7 +52,7 @@ def create_app(settings: Settings, *, demo: bool = False) -> Starlette:
         routes += demo_page.routes
     app = Starlette(
         routes=routes,
-        middleware=origins.middleware(settings),
+        middleware=[*(demo_page.middleware(settings) if demo else []), *origins.middleware(settings)],
         exception_handlers=problems.handlers(),
         lifespan=lifespan,
     )

@@ -63,7 +63,7 @@ def announce(listeners: Sequence[socket.socket], *, demo: bool) -> None:
     url = listening_url(listeners[0])
     _logger.info("Listening on %s", url)
     if demo:
-        print(f"\n  The demo is ready: open {url}/ in two windows.  Ctrl-C ends it.\n", flush=True)
+        print(f"\n  The demo is ready: open {url}/  Ctrl-C ends it.\n", flush=True)
 
 
 def listening_url(listener: socket.socket) -> str:

@@ -1,75 +1,68 @@
-"""The demo page without a mouse, without colours, and in two languages."""
+"""The demo without a mouse, without colours, four times as large, and in two languages."""
 
 from __future__ import annotations
 
+import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.test_demo import Demo, demo, member
+from tests.browser.axe import violations
+from tests.browser.stage import Stage, choose, member, own_status
+from tests.browser.test_demo import stage
 from tests.browser.windows import STATIC, Windows
 
-__all__ = ["demo"]
+__all__ = ["stage"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-
-async def focused(page: Page) -> str:
-    text: str = await page.evaluate("document.activeElement.innerText.split('\\n')[0].trim()")
-    return text
+DEMO: Path = STATIC / "demo"
 
 
-async def test_status_menu_by_keyboard_alone(demo: Demo) -> None:
-    maria = await demo.window("maria")
-    button = maria.locator("#own")
-    while not await button.evaluate("(button) => button === document.activeElement"):
-        await maria.keyboard.press("Tab")
-    await expect(button).to_have_attribute("aria-expanded", "false")
-    await maria.keyboard.press("Enter")
-    await expect(button).to_have_attribute("aria-expanded", "true")
-    order = [await focused(maria)]
-    for _ in range(4):
-        await maria.keyboard.press("ArrowDown")
-        order.append(await focused(maria))
-    assert order == ["Online", "Busy", "Offline", "Sign out", "Online"]
-    await maria.keyboard.press("ArrowUp")
-    assert await focused(maria) == "Sign out"
-    await maria.keyboard.press("Home")
-    await maria.keyboard.press("b")
-    assert await focused(maria) == "Busy"
-    await maria.keyboard.press("Space")
-    await expect(maria.get_by_role("menu")).to_be_hidden()
-    await expect(button).to_be_focused()
-    await expect(member(maria, "maria")).to_have_attribute("data-status", "busy")
-    await expect(maria.locator("#announcer")).to_have_text("Your status: Busy")
-
-    await maria.keyboard.press("ArrowUp")
-    assert await focused(maria) == "Sign out"
-    await maria.keyboard.press("Escape")
-    await expect(maria.get_by_role("menu")).to_be_hidden()
-    await expect(button).to_be_focused()
-    await maria.keyboard.press("ArrowDown")
-    await maria.keyboard.press("Tab")
-    await expect(maria.get_by_role("menu")).to_be_hidden()
-
-
-async def test_offline_cannot_be_picked_and_says_why(demo: Demo) -> None:
-    maria = await demo.window("maria")
+@pytest.mark.parametrize(("scheme", "locale"), list(itertools.product(["light", "dark"], ["en-US", "es-AR"])))
+async def test_axe_finds_nothing(stage: Stage, scheme: Any, locale: str) -> None:
+    maria = await stage.window("maria", color_scheme=scheme, locale=locale)
+    found = {"application": await violations(maria)}
     await maria.locator("#own").click()
-    offline = maria.get_by_role("menuitemradio", name="Offline")
-    await expect(offline).to_have_attribute("aria-disabled", "true")
-    await expect(offline).to_have_accessible_description("Comes by itself when you are away or sign out")
-    await offline.click(force=True)
-    await expect(offline).to_be_visible()
+    await expect(maria.get_by_role("menu")).to_be_visible()
+    found["menu"] = await violations(maria)
+    await stage.picture(maria, f"menu-{scheme}-{locale}")
+    await maria.keyboard.press("End")
     await maria.keyboard.press("Enter")
-    await expect(maria.get_by_role("menuitemradio", name="Online")).to_have_attribute("aria-checked", "true")
-    await expect(member(maria, "maria")).to_have_attribute("data-status", "online")
+    await expect(maria.locator("#sign-in-notice")).to_be_visible()
+    found["signed out"] = await violations(maria)
+    front = await stage.front(color_scheme=scheme, locale=locale)
+    await expect(front.frame_locator("iframe").first.locator('.member[data-status="online"]').first).to_be_visible()
+    found["front page"] = await violations(front)
+    await stage.picture(front, f"front-{scheme}-{locale}")
+    assert {place: each for place, each in found.items() if each} == {}
 
 
-async def test_every_control_and_avatar_has_a_name(demo: Demo) -> None:
-    maria = await demo.window("maria")
+@pytest.mark.parametrize("size", [(320, 256), (390, 800), (640, 700), (900, 800), (1280, 800)])
+async def test_page_fits_every_width(stage: Stage, size: tuple[int, int]) -> None:
+    width, height = size
+    viewport = {"width": width, "height": height}
+    for page in (await stage.window("maria", viewport=viewport), await stage.front(viewport=viewport)):
+        for pane in ("inbox", "thread", "team"):
+            await page.evaluate("(pane) => document.getElementById('app')?.setAttribute('data-pane', pane)", pane)
+            overflow = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert overflow <= 0, f"Expected no sideways scrolling in {pane} at {width} px, got {overflow} px"
+
+
+async def test_focus_follows_where_the_conversation_takes_the_list_s_place(stage: Stage) -> None:
+    maria = await stage.window("maria", viewport={"width": 700, "height": 800})
+    await maria.locator(".row").nth(1).focus()
+    await maria.keyboard.press("Enter")
+    await expect(maria.locator("#thread-title")).to_be_focused()
+    await maria.get_by_role("button", name="Back to the inbox").click()
+    await expect(maria.locator(".row").nth(1)).to_be_focused()
+
+
+async def test_every_control_and_avatar_has_a_name(stage: Stage) -> None:
+    maria = await stage.window("maria")
     await maria.locator("#own").click()
     tree = await maria.locator("body").aria_snapshot()
     nameless = [
@@ -79,7 +72,7 @@ async def test_every_control_and_avatar_has_a_name(demo: Demo) -> None:
     ]
     assert nameless == []
     for expected in [
-        'button "María García, Online. Change status"',
+        'button "María García Online Change status"',
         'menuitemradio "Online" [checked]',
         'menuitemradio "Offline" [disabled]',
         'menuitem "Sign out"',
@@ -88,58 +81,56 @@ async def test_every_control_and_avatar_has_a_name(demo: Demo) -> None:
         'region "Inbox"',
     ]:
         assert expected in tree
-    await expect(maria.get_by_role("img", name=re.compile("^María García – Online since ")).first).to_be_visible()
 
 
-async def test_language_follows_the_browser_and_can_be_switched(demo: Demo) -> None:
-    maria = await demo.window("maria", locale="es-AR")
-    await expect(maria.locator("html")).to_have_attribute("lang", "es")
-    await expect(maria.get_by_role("heading", name="Equipo")).to_be_visible()
-    await expect(maria.locator("#own-status")).to_have_text("En línea")
-    await expect(maria.get_by_role("img", name=re.compile("^María García – En línea desde ")).first).to_be_visible()
-    await maria.get_by_role("button", name="English").click()
-    await expect(maria.get_by_role("heading", name="Team")).to_be_visible()
-    await expect(maria.locator("#own-status")).to_have_text("Online")
-    await maria.reload()
-    await expect(maria.get_by_role("heading", name="Team")).to_be_visible()
+async def test_language_follows_the_browser_and_can_be_switched_everywhere_at_once(stage: Stage) -> None:
+    front = await stage.front(locale="es-AR")
+    application = front.frame_locator("iframe").first
+    await expect(front.locator("html")).to_have_attribute("lang", "es")
+    await expect(application.get_by_role("heading", name="Equipo")).to_be_visible()
+    await expect(application.locator("#own [part=status]")).to_have_text("En línea")
+    await front.get_by_role("button", name="English").click()
+    await expect(front.get_by_role("heading", name="In your own page")).to_be_visible()
+    await expect(application.get_by_role("heading", name="Team")).to_be_visible()
+    await expect(application.locator("#own [part=status]")).to_have_text("Online")
+    await front.reload()
+    await expect(application.get_by_role("heading", name="Team")).to_be_visible()
+
+
+def used_words() -> set[str]:
+    used: set[str] = set()
+    for page in DEMO.glob("*.html"):
+        used |= set(re.findall(r'data-i18n(?:-\w+)?="([^"]+)"', page.read_text()))
+    for script in DEMO.glob("*.js"):
+        used |= set(re.findall(r'\bt\("([\w.]+)"', script.read_text()))
+    return used
 
 
 async def test_every_word_is_there_in_both_languages(modules: Page) -> None:
-    words = await modules.evaluate("async () => (await import('/static/i18n.js')).WORDS")
+    words = await modules.evaluate("async () => (await import('/static/demo/words.js')).WORDS")
     assert words["en"].keys() == words["es"].keys()
-    used = set(re.findall(r'data-i18n(?:-\w+)?="([^"]+)"', (STATIC / "index.html").read_text()))
-    for script in STATIC.glob("demo*.js"):
-        used |= set(re.findall(r'\bt\("([\w.]+)"', script.read_text()))
-    assert used <= words["en"].keys()
+    assert used_words() <= words["en"].keys()
     for key, text in words["en"].items():
         assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", words["es"][key])), key
 
 
-async def test_motion_is_spared_who_asks_for_it(demo: Demo) -> None:
-    maria = await demo.window("maria", reduced_motion="reduce")
-    await maria.locator("#own").click()
-    await maria.get_by_role("menu").get_by_text("Busy", exact=True).click()
+async def test_motion_is_spared_who_asks_for_it(stage: Stage) -> None:
+    maria = await stage.window("maria", reduced_motion="reduce")
+    await choose(maria, "Busy")
     await expect(member(maria, "maria")).to_have_attribute("data-status", "busy")
+    await expect(own_status(maria)).to_have_text("Busy")
     assert await maria.evaluate("document.getAnimations().length") == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_page_is_drawn_in_both_schemes(demo: Demo, scheme: Any) -> None:
-    maria = await demo.window("maria", color_scheme=scheme)
-    background = await maria.evaluate("getComputedStyle(document.querySelector('.inbox')).backgroundColor")
-    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 25, 31)"}[scheme]
-    await maria.locator("#own").click()
-    await demo.picture(maria, f"6-menu-{scheme}")
-
-
-async def test_nothing_on_the_page_needs_an_inline_script_or_style(windows: Windows, demo: Demo) -> None:
+async def test_nothing_on_the_page_needs_an_inline_script_or_style(windows: Windows, stage: Stage) -> None:
     page = await windows.open()
     blocked: list[str] = []
     page.on("console", lambda message: blocked.append(message.text) if "Content Security" in message.text else None)
-    response = await page.goto(demo.workers[0].http_url + "/?user=juan")
-    assert response is not None
-    policy = response.headers["content-security-policy"]
-    assert "unsafe" not in policy
-    assert "default-src 'none'" in policy
+    for path in ("/", "/demo/app?user=juan"):
+        response = await page.goto(stage.workers[0].http_url + path)
+        assert response is not None
+        policy = response.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
     await expect(member(page, "juan")).to_have_attribute("data-status", "online")
     assert blocked == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import jwt
@@ -11,13 +13,28 @@ import pytest
 from tests.support.tokens import SECRET
 from tests.support.worker import Worker
 
-ROUTES = [("GET", "/"), ("GET", "/demo/config"), ("POST", "/demo/token"), ("POST", "/demo/admin-token")]
+ROUTES = [
+    ("GET", "/"),
+    ("GET", "/demo/app"),
+    ("GET", "/demo/config"),
+    ("POST", "/demo/token"),
+    ("POST", "/demo/admin-token"),
+    ("POST", "/demo/kill"),
+]
 
 
 @pytest.fixture
-def http(new_worker: Callable[..., Worker]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=new_worker("demo").http_url, trust_env=False) as client:
+def http(new_worker: Callable[..., Worker], tmp_path: Path) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=new_worker("demo", data_dir=tmp_path).http_url, trust_env=False) as client:
         yield client
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says; and it is signed with a secret of the demo's own, whatever the environment has."""
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(token, SECRET, algorithms=["HS256"])
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -30,14 +47,14 @@ def test_token_is_for_a_person_of_the_demo_and_his_session(http: httpx.Client) -
     answer = http.post("/demo/token", json={"user": "maria", "sid": "s1"})
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
-    claims = jwt.decode(answer.json()["token"], SECRET, algorithms=["HS256"])
+    claims = claims_of(answer.json()["token"])
     assert (claims["sub"], claims["sid"], claims["teams"]) == ("maria", "s1", ["acme"])
     assert "scope" not in claims
 
 
 def test_administrator_s_token_holds_for_a_minute_and_the_demo_s_team(http: httpx.Client) -> None:
     token = http.post("/demo/admin-token", json={}).json()["token"]
-    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    claims = claims_of(token)
     assert (claims["teams"], claims["scope"], claims["exp"] - claims["iat"]) == (["acme"], "presence:admin", 60)
 
 
@@ -68,5 +85,36 @@ def test_every_person_offered_can_sign_in(http: httpx.Client) -> None:
     config = http.get("/demo/config").json()
     assert config["team"] == "acme"
     assert len(config["people"]) >= 2
+    for seat in config["seats"]:
+        assert http.post("/demo/token", json={"user": seat, "sid": "s1"}).status_code == 200
     for person in config["people"]:
-        assert http.post("/demo/token", json={"user": person["id"], "sid": "s1"}).status_code == 200
+        if person["photo"] is not None:
+            assert http.get(person["photo"]).headers["content-type"] == "image/svg+xml"
+        if person["id"] not in config["seats"]:
+            assert http.post("/demo/token", json={"user": person["id"], "sid": "s1"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("localhost:3000", 200),
+        ("LOCALHOST", 200),
+        ("attacker.example", 421),
+        ("127.0.0.1.attacker.example", 421),
+        ("localhost.attacker.example:8000", 421),
+        ("attacker.example@127.0.0.1", 421),
+        ("[", 421),
+    ],
+)
+def test_only_its_own_host_is_answered(http: httpx.Client, host: str, status: int) -> None:
+    """A page whose name resolves to this machine (DNS rebinding) gets no token."""
+    assert http.get("/demo/config", headers={"Host": host}).status_code == status
+
+
+def test_a_lone_worker_is_not_killed(http: httpx.Client) -> None:
+    assert http.post("/demo/kill", json={"connection": "w-1"}).status_code == 403
+    assert http.post("/demo/kill", json={"connection": 7}).status_code == 400
+    assert http.get("/healthz").status_code == 200

@@ -5,11 +5,11 @@
 /**
  * @param {string} path
  * @param {object} body
- * @returns {Promise<string>}
+ * @returns {Promise<any>}
  */
-export async function mintToken(path, body) {
+export function post(path, body) {
   const headers = { "Content-Type": "application/json" };
-  return (await request(path, { method: "POST", headers, body: JSON.stringify(body) })).token;
+  return request(path, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
 /**

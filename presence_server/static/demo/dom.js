@@ -4,10 +4,12 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** @typedef {{id: string, name: string, photo: string | null}} Person */
+
 /**
  * @param {string} tag
- * @param {Record<string, string | number | boolean | ((event: any) => void) | undefined>} [attributes] a function is a
- *   listener, under the event's name; false or undefined leaves an attribute out
+ * @param {Record<string, string | number | boolean | ((event: any) => void) | null | undefined>} [attributes] a function
+ *   is a listener, under the event's name; false, null or undefined leaves an attribute out
  * @param {...(Node | string | null)} children
  * @returns {HTMLElement}
  */
@@ -15,7 +17,7 @@ export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== false && value !== undefined) element.setAttribute(name, value === true ? "" : String(value));
+    else setAttribute(element, name, value);
   }
   element.append(...children.filter((child) => child !== null));
   return element;
@@ -43,16 +45,16 @@ export function byId(id) {
 }
 
 /**
- * @param {{id: string, name: string}} person
+ * @param {Person} person
  * @param {number} size
  * @param {boolean} [decorative] the words beside it say all that it says
  */
-export function avatar(person, size, decorative = false) {
-  return h("presence-avatar", { user: person.id, name: person.name, size, "aria-hidden": decorative && "true" });
+export function avatar({ id, name, photo }, size, decorative = false) {
+  return h("presence-avatar", { user: id, name, src: photo, size, "aria-hidden": decorative && "true" });
 }
 
 /**
- * Buttons of which one is pressed.
+ * Buttons of which one is pressed; those that are there already stay, and keep the focus.
  * @template {string | number} T
  * @param {HTMLElement} group
  * @param {{value: T, text: string, lang?: string}[]} choices
@@ -60,25 +62,31 @@ export function avatar(person, size, decorative = false) {
  * @param {(value: T) => void} onChoice
  */
 export function segments(group, choices, pressed, onChoice) {
-  const focused = [...group.children].indexOf(/** @type {Element} */ (document.activeElement));
-  group.replaceChildren(
-    ...choices.map(({ value, text, lang }) =>
-      h(
-        "button",
-        { type: "button", lang, "aria-pressed": String(value === pressed), click: () => onChoice(value) },
-        text,
-      ),
-    ),
-  );
-  if (focused >= 0) /** @type {HTMLElement} */ (group.children[focused]).focus();
+  while (group.children.length < choices.length) group.append(h("button", { type: "button" }));
+  choices.forEach(({ value, text, lang }, index) => {
+    const button = /** @type {HTMLButtonElement} */ (group.children[index]);
+    write(button, text);
+    setAttribute(button, "lang", lang);
+    setAttribute(button, "aria-pressed", String(value === pressed));
+    button.onclick = () => onChoice(value);
+  });
 }
 
 /**
  * @param {Element} element
  * @param {string} name
- * @param {string | null} value null takes it away
+ * @param {string | number | boolean | null | undefined} value false, null or undefined takes it away
  */
 export function setAttribute(element, name, value) {
-  if (value === null) element.removeAttribute(name);
-  else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  if (value === null || value === undefined || value === false) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value === true ? "" : String(value));
+}
+
+/**
+ * Write a text, unless it stands there already: a screen reader keeps its place.
+ * @param {Element} element
+ * @param {string} text
+ */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
