@@ -72,8 +72,8 @@ async function bundle(entryPoints, options = {}) {
 }
 
 /** What keeps their room before the elements are there. */
-const styles = async () => ({
-  name: "elements.css",
+const styles = async (/** @type {string} */ name) => ({
+  name,
   contents: await readFile(join(here, "src/elements/elements.css")),
 });
 

@@ -68,7 +68,13 @@ function signIn(config, person, sid = newSessionId()) {
   byId("sign-in").hidden = true;
   byId("app").hidden = false;
   document.title = `${person.name} – Harbor Inbox`;
-  session = new Session(config, person, sid, (notice) => signedOut(config, notice), (line) => tell(person, line));
+  session = new Session(
+    config,
+    person,
+    sid,
+    (notice) => signedOut(config, notice),
+    (line) => tell(person, line),
+  );
 }
 
 /**

@@ -43,10 +43,10 @@ addEventListener("storage", ({ key }) => {
 
 /**
  * @param {string} key
- * @param {Record<string, string | number>} [values]
+ * @param {object} [values]
  */
 export function t(key, values = {}) {
-  return WORDS[language][key].replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  return WORDS[language][key].replace(/\{(\w+)\}/g, (whole, name) => String(Reflect.get(values, name) ?? whole));
 }
 
 /**

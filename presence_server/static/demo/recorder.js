@@ -24,7 +24,10 @@ export function recording(tell) {
       this.addEventListener("message", ({ data }) => tell({ way: "in", text: data, connection: connectionIn(data) }));
     }
 
-    /** @param {string} data */
+    /**
+     * @override
+     * @param {string} data
+     */
     send(data) {
       super.send(data);
       tell({ way: "out", text: withoutToken(data) });

@@ -23,7 +23,6 @@ const TICK_MS = 5_000;
 
 export class Session {
   #config;
-  #me;
   #onEnd;
   #client;
   #inbox;
@@ -41,7 +40,6 @@ export class Session {
    */
   constructor(config, me, sid, onEnd, onFrame) {
     this.#config = config;
-    this.#me = me;
     this.#onEnd = onEnd;
     this.#client = connect({
       getToken: async () => (this.#token = (await post("/demo/token", { user: me.id, sid })).token),
