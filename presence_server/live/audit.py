@@ -39,6 +39,7 @@ class Audit:
         self._teams = teams
         self._interval_s = interval_s
         self._soon = asyncio.Event()
+        self._alive: frozenset[str] = frozenset()
 
     def soon(self) -> None:
         """Look now rather than at the next third."""
@@ -75,26 +76,25 @@ class Audit:
             acknowledged = [(self._store.lease.name, self._store.acknowledged(team.name)) for team in some]
             found = await self._store.reads.marks([team.name for team in some])
             for team, mark, (name, number), raw in zip(some, known, acknowledged, found, strict=True):
-                standing = self._standing(team, raw)
-                if team.replica.live:
-                    self._compare(team, standing, mark)
-                self._store.vigil.look_at(team.name, standing)
-                fence = standing.fences.get(name)
-                if name == self._store.lease.name and number and (fence is None or fence.last < number):
-                    logger.warning("team %s: Redis has lost what it was told, telling it anew", team.name)
-                    self._store.retell(team.name)
+                # Most teams are as they were, and so is everybody who was alive.
+                look = (raw, mark, number)
+                if look != team.looked_at or self._alive != self._store.vigil.alive or not team.replica.live:
+                    team.looked_at = look
+                    self._look_at(team, standing_of(raw), mark, name, number)
+        self._alive = self._store.vigil.alive
 
     def is_current(self, team: Team) -> bool:
         """Whether a team's roster is exactly what the last look found."""
-        _, standing = team.standing
-        return standing is not None and standing.mark == team.mark and team.mark != NO_MARK
+        return team.mark != NO_MARK and standing_of(team.looked_at[0]).mark == team.mark
 
-    def _standing(self, team: Team, raw: bytes | None) -> Standing:
-        before, standing = team.standing
-        if standing is None or raw != before:
-            standing = standing_of(raw)
-            team.standing = (raw, standing)
-        return standing
+    def _look_at(self, team: Team, standing: Standing, known: Mark, name: str, number: int) -> None:
+        if team.replica.live:
+            self._compare(team, standing, known)
+        self._store.vigil.look_at(team.name, standing)
+        fence = standing.fences.get(name)
+        if name == self._store.lease.name and number and (fence is None or fence.last < number):
+            logger.warning("team %s: Redis has lost what it was told, telling it anew", team.name)
+            self._store.retell(team.name)
 
     def _compare(self, team: Team, standing: Standing, known: Mark) -> None:
         mark = standing.mark

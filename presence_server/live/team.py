@@ -8,7 +8,7 @@ from typing import NamedTuple
 from presence_server.core import frames, messages
 from presence_server.core.codes import Reason
 from presence_server.core.messages import Position
-from presence_server.core.roster import Mark, News
+from presence_server.core.roster import NO_MARK, Mark, News
 from presence_server.core.status import OFFLINE
 from presence_server.live.connection import Connection
 from presence_server.live.counters import Counters
@@ -18,7 +18,6 @@ from presence_server.live.members import Members
 from presence_server.live.replica import Replica
 from presence_server.settings import Settings
 from presence_server.store.store import Store
-from presence_server.store.types import Standing
 
 
 class Surroundings(NamedTuple):
@@ -40,14 +39,15 @@ class Team:
         fanout: its sockets.
         followed: whether its channel has been subscribed to.
         pending: who is on his way in, or must not lose it: the team must stay.
-        standing: where it stood when its mark was looked at last, and the bytes of that.
+        looked_at: what was found when it was looked at last, and what was known then: the stored mark, the roster's, and
+            the number of the last write that was acknowledged.
     """
 
     def __init__(self, name: str, around: Surroundings, on_out_of_reach: Callable[[str], None]) -> None:
         self.name = name
         self.followed = False
         self.pending = 0
-        self.standing: tuple[bytes | None, Standing | None] = (b"", None)
+        self.looked_at: tuple[bytes | None, Mark, int] = (None, NO_MARK, 0)
         self._around = around
         self._stale = False
         self._members: dict[str, list[Connection]] = {}

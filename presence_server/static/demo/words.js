@@ -164,7 +164,7 @@ const ES = {
   "reason.settings": "cambió el ajuste del equipo",
   "countdown.left": "Desconectado en {time} si no tocas nada",
   "countdown.away": "Desconectado, hasta que toques algo",
-  "settings.idle": "Desconectado tras inactividad de",
+  "settings.idle": "Desconectado tras",
   "settings.idle_hint": "Para todo el equipo, al momento. Elige el más corto y no te muevas.",
   "time.now": "ahora",
   "error.failed": "No ha funcionado. Inténtalo de nuevo.",
