@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, closing
+from contextlib import AsyncExitStack, closing
 from typing import Any
 
 import pytest
 import redis
 
 from presence_server.settings import Settings
+from presence_server.store import pace
 from tests.store.support import TEAM, Clock, Ear, NewParty, Party
 from tests.support.valkey import Valkey
 
@@ -23,31 +25,33 @@ def client(shared_valkey: Valkey) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def clock(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that stands still unless moved, for Redis and stores alike."""
-    clock = Clock(client)
-    clock.install(monkeypatch)
-    return clock
+    """A clock that stands still unless moved, for Redis and stores alike; pipelines go at once."""
+    monkeypatch.setattr(pace, "AT_ONCE", math.inf)
+    return Clock(client)
 
 
 @pytest.fixture
-async def new_party(shared_valkey: Valkey, key_prefix: str) -> AsyncIterator[NewParty]:
-    """Starts stores: ``await new_party("w2", lease_ttl_ms=3_000)``; each is a worker's."""
+async def new_party(shared_valkey: Valkey, key_prefix: str, clock: Clock) -> AsyncIterator[NewParty]:
+    """Starts workers' stores: ``await new_party("w2", lease_ttl_ms=3_000)``."""
     async with AsyncExitStack() as stack:
 
-        async def start(worker: str = "w1", *, url: str = shared_valkey.url, **settings: Any) -> Party:
-            party = Party.of(url, Settings(redis_url=url, key_prefix=key_prefix, **settings), worker)
-            await stack.enter_async_context(party.running())
-            return party
+        async def start(name: str = "w1", *, url: str = shared_valkey.url, **settings: Any) -> Party:
+            party = Party(url, Settings(redis_url=url, key_prefix=key_prefix, **settings), name, clock)
+            return await stack.enter_async_context(party.running())
 
         yield start
 
 
 @pytest.fixture
+async def party(new_party: NewParty) -> Party:
+    """One worker's store."""
+    return await new_party()
+
+
+@pytest.fixture
 def ear(client: redis.Redis, key_prefix: str) -> Iterator[Ear]:
     """Hears what is published on the test's team."""
-    with ExitStack() as stack:
-        ear = Ear(client, f"{key_prefix}:{{{TEAM}}}:feed")
-        stack.callback(ear.close)
+    with closing(Ear(client, f"{key_prefix}:{{{TEAM}}}:feed:0")) as ear:
         yield ear
 
 

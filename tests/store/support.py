@@ -1,29 +1,28 @@
-"""A store for tests: on a real Valkey, by a clock of the test's own."""
+"""A worker's store for tests: on a real Valkey, by a clock of the test's own, with the little of `live` that it needs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from hashlib import sha1
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import orjson
-import pytest
 import redis
 
 from presence_server.core.roster import NO_MARK, Mark
 from presence_server.core.status import UserDetail
+from presence_server.live.counters import Counters
+from presence_server.live.sweeper import Sweeper
 from presence_server.settings import Settings
-from presence_server.store import direct, queue, scripts
-from presence_server.store import store as store_module
-from presence_server.store.connect import open_client
-from presence_server.store.link import Link
+from presence_server.store import tasks
+from presence_server.store.connect import database_of, open_pool
+from presence_server.store.hold import Hold
+from presence_server.store.keys import Keys
+from presence_server.store.operations.claim import AT_ONCE
+from presence_server.store.scripts import REDIS_TIME
 from presence_server.store.store import Store
-from presence_server.store.types import Reply
+from presence_server.store.types import Claim, Page, Reply, Standing, standing_of
 
 TEAM: Final = "acme"
 
@@ -31,23 +30,21 @@ TEAM: Final = "acme"
 LEASE_MS: Final = 30_000
 GRACE_MS: Final = 20_000
 IDLE_MS: Final = 600_000
+REMEMBER_MS: Final = 2_592_000_000
 
 CLOCK_KEY: Final = "clock-of-the-test"
-
-_TIME: Final = "local clock = redis.call('TIME')"
-_TEST_TIME: Final = (
-    f"local clock = redis.call('GET', '{CLOCK_KEY}'); clock = {{ math.floor(clock / 1000), clock % 1000 * 1000 }}"
+TEST_TIME: Final = (
+    f"(function() local ms = redis.call('GET', '{CLOCK_KEY}'); return {{ math.floor(ms / 1000), ms % 1000 * 1000 }} end)()"
 )
 
 
 class Clock:
-    """The time for Redis and for the store alike; stands still unless moved.
+    """The time for Redis and for stores alike; stands still unless moved.
 
     It moves by eighths of a second, which floats hold exactly.
     """
 
     STEP_MS: Final = 125
-    KEY: Final = CLOCK_KEY
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -60,73 +57,221 @@ class Clock:
         self.now_ms += ms
         self._client.set(CLOCK_KEY, self.now_ms)
 
-    def ago_s(self, ms: int = 0) -> float:
+    def set_back(self, ms: int) -> None:
+        """Redis's clock was set back; that of the workers goes on."""
+        self._client.set(CLOCK_KEY, self.now_ms - ms)
+
+    def follow(self, client: redis.Redis) -> None:
+        """Another Redis tells this time from now on."""
+        self._client = client
+        self.move(0)
+
+    def now_s(self) -> float:
+        """The monotonic clock."""
+        return self.now_ms / 1000
+
+    def ago_s(self, ms: int) -> float:
         """The instant so long ago, as the monotonic clock has it."""
         return (self.now_ms - ms) / 1000
 
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make the scripts and the store live by this clock, and pipelines go at once."""
-        for script in scripts.ALL:
-            assert script.source.count(_TIME) <= 1
-            source = script.source.replace(_TIME, _TEST_TIME)
-            monkeypatch.setattr(script, "source", source)
-            monkeypatch.setattr(script, "sha", sha1(source.encode()).hexdigest())
-        assert [script for script in scripts.ALL if _TEST_TIME not in script.source] == [scripts.RESCHEDULE]
-        for module in (direct, store_module):
-            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.ago_s))
-        monkeypatch.setattr(queue, "AT_ONCE", math.inf)
 
-
-@dataclass
 class Party:
-    """One worker's store, with everything that goes in and comes out beside the operations.
+    """One worker's store, and whose it is: it keeps the holds, and all that the store tells its worker.
 
     Attributes:
-        known: the marks it is told that its worker knows, by team.
-        replies: every reply it has observed, with the team and the mark known when the call was sent.
-        downs: why it went down, each time.
+        holds: those that stand, by team, user and session.
+        known_marks: the marks that its rosters stand for, by team.
+        replies: every reply that was observed, with the team and the mark known when the call was sent.
+        downs: why Redis was out of reach, each time.
+        refusals: holds that may not stand.
+        ended: user and session of those found to be signed out for good.
+        lost: teams that were to be written back.
+        stale: teams that Redis refused, and whether it does.
     """
 
-    worker: str
-    link: Link
-    known: dict[str, Mark] = field(default_factory=dict)
-    replies: list[tuple[str, Reply, Mark]] = field(default_factory=list)
-    downs: list[str] = field(default_factory=list)
-    store: Store = field(init=False)
+    def __init__(self, url: str, settings: Settings, name: str | None = None, clock: Clock | None = None) -> None:
+        self.holds: dict[tuple[str, str, str], Hold] = {}
+        self.known_marks: dict[str, Mark] = {}
+        self.replies: list[tuple[str, Reply, Mark]] = []
+        self.downs: list[str] = []
+        self.refusals: list[Hold] = []
+        self.ended: list[tuple[str, str]] = []
+        self.lost: list[str] = []
+        self.stale: list[tuple[str, bool]] = []
+        self.settings = settings
+        self._tasks: set[asyncio.Task[Any]] = set()
+        times: dict[str, Any] = {"redis_time": REDIS_TIME}
+        if clock is not None:
+            times = {"clock": clock.now_s, "redis_time": TEST_TIME}
+        keys = Keys(settings.key_prefix, database_of(url))
+        self.store = Store(settings, open_pool(url), keys, self, self._spawn, name=name, **times)
+        self.now_s: Callable[[], float] = times.get("clock", asyncio.get_running_loop().time)
+        self.counters = Counters()
+        self.sweeper = Sweeper(self.store, self.counters)
 
-    @classmethod
-    def of(cls, url: str, settings: Settings, worker: str = "w1") -> Party:
-        party = cls(worker, Link(open_client(url)))
-        party.store = Store(
-            party.link,
-            settings,
-            worker,
-            known=lambda team: party.known.get(team, NO_MARK),
-            observe=lambda team, reply, known: party.replies.append((team, reply, known)),
-            on_down=party.downs.append,
-        )
-        return party
+    @property
+    def name(self) -> str:
+        """Under which it is in Redis."""
+        return self.store.lease.name
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Store]:
-        """Run it; it is open, as after a recovery."""
-        task = asyncio.create_task(self.store.run())
-        self.store.resume()
+    async def running(self) -> AsyncIterator[Party]:
+        """Run it, alive and open, as after a recovery."""
+        self._spawn(self.store.run())
         try:
-            yield self.store
+            await self.beat()
+            self.store.resume()
+            yield self
         finally:
-            # Before Python 3.12, wait_for, which redis-py writes with, may swallow a cancellation.
-            while not task.done():
-                task.cancel()
-                await asyncio.wait([task], timeout=0.1)
-            await self.link.close()
+            await tasks.end(self._tasks)
+            await self.store.link.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(_ended_well)
+
+    # --- whose store it is ------------------------------------------------------------------------------------------
+
+    def known(self, team: str) -> Mark:
+        return self.known_marks.get(team, NO_MARK)
+
+    def observe(self, team: str, reply: Reply, known: Mark) -> None:
+        self.replies.append((team, reply, known))
+
+    def holds_of(self, team: str) -> list[Hold]:
+        return [hold for hold in self.holds.values() if hold.team == team]
+
+    def refused(self, hold: Hold) -> None:
+        self.refusals.append(hold)
+        self._end(hold)
+
+    def session_ended(self, user: str, session: str) -> None:
+        self.ended.append((user, session))
+        for hold in list(self.holds.values()):
+            if hold.key == (user, session):
+                self._end(hold)
+
+    async def write_back(self, team: str) -> None:
+        self.lost.append(team)
+        self.known_marks.pop(team, None)
+
+    def out_of_reach(self, why: str) -> None:
+        self.downs.append(why)
+
+    def team_stale(self, team: str, stale: bool) -> None:
+        self.stale.append((team, stale))
+
+    def _end(self, hold: Hold) -> None:
+        if not hold.ended:
+            hold.ended = True
+            del self.holds[hold.team, *hold.key]
+            self.store.let_go(hold)
+
+    # --- what happens to connections --------------------------------------------------------------------------------
+
+    def connect(
+        self, user: str = "maria", session: str = "s1", *, team: str = TEAM, idle_ms: int = 0, issued_at_s: float = 0.0
+    ) -> Hold:
+        """One more connection is there; nobody has been told of it."""
+        key, active_s = (team, user, session), self.now_s() - idle_ms / 1000
+        hold = self.holds.get(key)
+        if hold is None:
+            hold = self.holds[key] = Hold(*key, active_s)
+        hold.connections += 1
+        hold.is_new = True
+        hold.active_s = max(hold.active_s, active_s)
+        hold.issued_at_s = max(hold.issued_at_s, issued_at_s)
+        return hold
+
+    async def join(
+        self, user: str = "maria", session: str = "s1", *, team: str = TEAM, idle_ms: int = 0, issued_at_s: float = 0.0
+    ) -> str | None:
+        """One more connection comes in; gives the chosen status, or None if it may not."""
+        hold = self.connect(user, session, team=team, idle_ms=idle_ms, issued_at_s=issued_at_s)
+        _, chosen = await self.store.tell(hold)
+        return chosen
+
+    def lose(self, user: str = "maria", session: str = "s1", *, team: str = TEAM) -> None:
+        """A connection is lost."""
+        hold = self.holds[team, user, session]
+        hold.connections -= 1
+        if not hold.connections:
+            del self.holds[team, user, session]
+        self.store.let_go(hold)
+
+    async def lost_for_good(self, user: str = "maria", session: str = "s1", *, team: str = TEAM) -> None:
+        """A connection is lost, and Redis has been told."""
+        self.lose(user, session, team=team)
+        await self.store.flush()
+
+    async def choose(self, user: str, status: str, *, by: str | None = None, team: str = TEAM) -> Reply:
+        """Somebody chooses: himself, unless `by` says who."""
+        return await self.store.choose(team, user, status, user if by is None else by)
+
+    async def log_out(self, user: str = "maria", session: str = "s1", *, team: str = TEAM) -> None:
+        """A session ends by itself, in one team."""
+        hold = self.holds.get((team, user, session))
+        if hold is not None:
+            self._end(hold)
+        await self.store.sign_out(team, user, session, refuse_ms=600_000, by=user)
+
+    # --- what is found ----------------------------------------------------------------------------------------------
+
+    async def detail(self, user: str = "maria", team: str = TEAM) -> UserDetail:
+        return (await self.store.reads.details(team, [user])).users[0]
+
+    async def status(self, user: str = "maria", team: str = TEAM) -> tuple[str, str | None]:
+        """What a user is shown as, and why."""
+        found = await self.detail(user, team)
+        return found.status, found.reason
+
+    async def page(self, since: int = 0, team: str = TEAM) -> Page:
+        return await self.store.reads.changes(team, since)
+
+    async def standing(self, team: str = TEAM) -> Standing:
+        return standing_of((await self.store.reads.marks([team]))[0])
+
+    # --- the beat, and sweeps ---------------------------------------------------------------------------------------
+
+    async def beat(self, *, teams: int = 0, restoring: bool = False) -> Claim:
+        """Say that it lives."""
+        claim, _ = await self.store.vigil.beat(teams=teams, restoring=restoring)
+        return claim
+
+    async def sweep(self) -> list[str]:
+        """Beat, and sweep all that is due; tells which teams were looked at."""
+        looked_at: list[str] = []
+        while True:
+            claim = await self.beat(teams=AT_ONCE)
+            await self.sweeper.sweep(claim)
+            looked_at += [due.team for due in claim.due]
+            if not claim.more:
+                return looked_at
+
+
+def _ended_well(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        raise failure
 
 
 NewParty = Callable[..., Awaitable[Party]]
 
 
+async def pass_time(clock: Clock, ms: int, *parties: Party) -> None:
+    """Let time pass in which these workers beat, and nobody sweeps; so it is no gap."""
+    for _ in range(ms // 1_000):
+        clock.move(1_000)
+        for party in parties:
+            await party.beat()
+    if ms % 1_000:
+        clock.move(ms % 1_000)
+        for party in parties:
+            await party.beat()
+
+
 class Ear:
-    """Hears what is published on the channel of a team."""
+    """Hears what is published on a channel."""
 
     def __init__(self, client: redis.Redis, channel: str) -> None:
         self._client = client
@@ -145,25 +290,3 @@ class Ear:
 
     def close(self) -> None:
         self._pubsub.close()
-
-
-# --- what tests do all the time ---------------------------------------------------------------------------------------
-
-
-async def join(party: Party, clock: Clock, user: str, session: str = "s1", idle_ms: int = 0) -> str | None:
-    """One connection comes in."""
-    _, chosen = await party.store.join(TEAM, user, session, 1, clock.ago_s(idle_ms), 0.0)
-    return chosen
-
-
-async def detail(party: Party, user: str) -> UserDetail:
-    _, _, details = await party.store.details(TEAM, [user])
-    return details[user]
-
-
-async def pass_time(party: Party, clock: Clock, ms: int) -> None:
-    """Let time pass in which others have nothing to sweep, but would: no gap."""
-    for _ in range(ms // 1_000):
-        clock.move(1_000)
-        await party.store.claim(teams=0)
-    clock.move(ms % 1_000)
