@@ -33,9 +33,7 @@ IDLE_MS: Final = 600_000
 REMEMBER_MS: Final = 2_592_000_000
 
 CLOCK_KEY: Final = "clock-of-the-test"
-TEST_TIME: Final = (
-    f"(function() local ms = redis.call('GET', '{CLOCK_KEY}'); return {{ math.floor(ms / 1000), ms % 1000 * 1000 }} end)()"
-)
+TEST_TIME: Final = f"(function() local ms = redis.call('GET', '{CLOCK_KEY}'); return {{ math.floor(ms / 1000), ms % 1000 * 1000 }} end)()"
 
 
 class Clock:
