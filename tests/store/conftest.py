@@ -12,7 +12,7 @@ import redis
 
 from presence_server.settings import Settings
 from presence_server.store import pace
-from tests.store.support import TEAM, Clock, Ear, NewParty, Party
+from tests.store.support import IDLE_MS, TEAM, Clock, Ear, NewParty, Party
 from tests.support.valkey import Valkey
 
 
@@ -36,10 +36,12 @@ async def new_party(shared_valkey: Valkey, key_prefix: str, clock: Clock) -> Asy
     async with AsyncExitStack() as stack:
 
         async def start(name: str = "w1", *, url: str = shared_valkey.url, **settings: Any) -> Party:
-            party = Party(url, Settings(redis_url=url, key_prefix=key_prefix, **settings), name, clock)
+            given: dict[str, Any] = {"redis_url": url, "key_prefix": key_prefix, "idle_timeout_ms": IDLE_MS} | settings
+            party = Party(url, Settings(**given), name, clock)
             await stack.enter_async_context(party.running())
             # Before an index is new, nobody has swept: nothing of the test lies in that gap.
             clock.move(1_000)
+            await party.beat()
             return party
 
         yield start

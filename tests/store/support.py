@@ -1,4 +1,4 @@
-"""A worker's store for tests: on a real Valkey, by a clock of the test's own, with the little of `live` that it needs."""
+"""A worker's store for tests: on a real Valkey, by a clock of the test's own, with the little above that it needs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ from presence_server.store.connect import database_of, open_pool
 from presence_server.store.hold import Hold
 from presence_server.store.keys import Keys
 from presence_server.store.operations.claim import AT_ONCE
-from presence_server.store.scripts import REDIS_TIME
+from presence_server.store.scripts import GAP_MS, REDIS_TIME
 from presence_server.store.store import Store
 from presence_server.store.types import Claim, Page, Reply, Standing, standing_of
+from tests.support.timing import SOON_S
 
 TEAM: Final = "acme"
 
-# The contract's defaults, which stores have unless told otherwise.
+# What stores have unless told otherwise: the contract's defaults, but a shorter idle timeout, since it has to be passed
+# in steps that are no gaps.
 LEASE_MS: Final = 30_000
 GRACE_MS: Final = 20_000
-IDLE_MS: Final = 600_000
+IDLE_MS: Final = 120_000
 REMEMBER_MS: Final = 2_592_000_000
 
 CLOCK_KEY: Final = "clock-of-the-test"
-TEST_TIME: Final = f"(function() local ms = redis.call('GET', '{CLOCK_KEY}'); return {{ math.floor(ms / 1000), ms % 1000 * 1000 }} end)()"
+TEST_TIME: Final = (
+    f"(function() local ms = redis.call('GET', '{CLOCK_KEY}') return "
+    "{ math.floor(ms / 1000), ms % 1000 * 1000 } end)()"
+)
 
 
 class Clock:
@@ -123,11 +128,11 @@ class Party:
         finally:
             await tasks.end(self._tasks)
             await self.store.link.close()
+        failures = [task.exception() for task in self._tasks if not task.cancelled()]
+        assert not any(failures), failures
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(_ended_well)
+        self._tasks.add(asyncio.create_task(work))
 
     # --- whose store it is ------------------------------------------------------------------------------------------
 
@@ -187,7 +192,8 @@ class Party:
     ) -> str | None:
         """One more connection comes in; gives the chosen status, or None if it may not."""
         hold = self.connect(user, session, team=team, idle_ms=idle_ms, issued_at_s=issued_at_s)
-        _, chosen = await self.store.tell(hold)
+        async with asyncio.timeout(SOON_S):
+            _, chosen = await self.store.tell(hold)
         return chosen
 
     def lose(self, user: str = "maria", session: str = "s1", *, team: str = TEAM) -> None:
@@ -201,7 +207,12 @@ class Party:
     async def lost_for_good(self, user: str = "maria", session: str = "s1", *, team: str = TEAM) -> None:
         """A connection is lost, and Redis has been told."""
         self.lose(user, session, team=team)
-        await self.store.flush()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until Redis has been told everything."""
+        async with asyncio.timeout(SOON_S):
+            await self.store.flush()
 
     async def choose(self, user: str, status: str, *, by: str | None = None, team: str = TEAM) -> Reply:
         """Somebody chooses: himself, unless `by` says who."""
@@ -248,22 +259,15 @@ class Party:
                 return looked_at
 
 
-def _ended_well(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (failure := task.exception()) is not None:
-        raise failure
-
-
 NewParty = Callable[..., Awaitable[Party]]
 
 
 async def pass_time(clock: Clock, ms: int, *parties: Party) -> None:
     """Let time pass in which these workers beat, and nobody sweeps; so it is no gap."""
-    for _ in range(ms // 1_000):
-        clock.move(1_000)
-        for party in parties:
-            await party.beat()
-    if ms % 1_000:
-        clock.move(ms % 1_000)
+    while ms:
+        step_ms = min(ms, GAP_MS)
+        clock.move(step_ms)
+        ms -= step_ms
         for party in parties:
             await party.beat()
 

@@ -2,163 +2,158 @@
 
 from __future__ import annotations
 
-import pytest
+import redis
 
-from presence_server.core.status import UserDetail
-from presence_server.store.direct import CLAIM_MS, GAP_MS
-from tests.store.support import IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
-
-
-async def start(new_party: NewParty, clock: Clock, idle_ms: int = 0) -> Party:
-    """A worker with one user, who has just swept."""
-    party = await new_party()
-    await party.store.claim()
-    await party.store.join(TEAM, "maria", "s1", 1, clock.ago_s(idle_ms), 0.0)
-    return party
+from presence_server.store.scripts import GAP_MS
+from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 
-async def maria_after_a_sweep(party: Party) -> UserDetail:
-    await party.store.claim(teams=0)
-    await party.store.sweep(TEAM)
-    _, _, details = await party.store.details(TEAM, ["maria"])
-    return details["maria"]
-
-
-async def test_short_of_a_gap_nothing_is_put_off(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock)
-    await pass_time(party, clock, LEASE_MS - GAP_MS)
+async def test_short_of_a_gap_nothing_is_put_off(party: Party, clock: Clock) -> None:
+    await party.join()
+    await party.lost_for_good()
+    await pass_time(clock, GRACE_MS - GAP_MS, party)
     clock.move(GAP_MS)
-    claim = await party.store.claim()
-    assert claim.gap == (0, 0)
-    assert (await maria_after_a_sweep(party)).reason == "disconnected"
+    await party.sweep()
+    assert await party.status() == ("offline", "disconnected")
 
 
-async def test_a_lease_that_ran_out_while_nobody_swept_is_given_one_more(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock)
+async def test_a_new_index_follows_an_interval_without_a_sweep(new_party: NewParty, clock: Clock) -> None:
+    party = await new_party()
+    claim = await party.beat()
+    assert claim.gaps == ((0, clock.now_ms - 1_000),)
+
+
+async def test_grace_that_ran_out_while_nobody_swept_is_given_one_more_lease(party: Party, clock: Clock) -> None:
+    await party.join()
+    await party.lost_for_good()
     began = clock.now_ms
-    clock.move(LEASE_MS + 60_000)
-    claim = await party.store.claim()
-    assert claim.gap == (began, clock.now_ms)
-    assert (await maria_after_a_sweep(party)).status == "online"
-    await pass_time(party, clock, LEASE_MS - 1_000)
-    assert (await maria_after_a_sweep(party)).status == "online"
-    await pass_time(party, clock, 1_000)
-    found = await maria_after_a_sweep(party)
+    await party.beat()
+    clock.move(GRACE_MS + 60_000)
+    claim = await party.beat()
+    assert claim.gaps[-1] == (began, clock.now_ms)
+    await party.sweep()
+    assert (await party.detail()).status == "online"
+    await pass_time(clock, LEASE_MS - 125, party)
+    await party.sweep()
+    assert (await party.detail()).status == "online"
+    clock.move(125)
+    await party.sweep()
+    found = await party.detail()
     assert (found.status, found.reason, found.since) == ("offline", "disconnected", clock.now_ms)
 
 
-async def test_its_own_worker_can_renew_it_meanwhile(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock)
-    clock.move(LEASE_MS + 60_000)
-    await party.store.claim()
-    assert await party.store.renew(TEAM, "maria", "s1", 1, clock.ago_s()) is None
-    await pass_time(party, clock, LEASE_MS - 1_000)
-    assert (await maria_after_a_sweep(party)).status == "online"
+async def test_grace_that_was_over_before_is_not(party: Party, clock: Clock) -> None:
+    await party.join()
+    await party.lost_for_good()
+    await pass_time(clock, GRACE_MS, party)
+    clock.move(60_000)
+    await party.sweep()
+    assert await party.status() == ("offline", "disconnected")
 
 
-async def test_a_lease_that_ran_out_before_the_gap_is_not_given_another(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock)
-    await pass_time(party, clock, LEASE_MS)
+async def test_who_fell_idle_meanwhile_has_a_third_of_a_lease_to_be_heard_of(party: Party, clock: Clock) -> None:
+    await party.join(idle_ms=IDLE_MS - 5_000)
+    await party.beat()
     clock.move(10_000)
-    await party.store.claim()
-    assert (await maria_after_a_sweep(party)).reason == "disconnected"
+    await party.sweep()
+    assert (await party.detail()).status == "online"
+    await pass_time(clock, LEASE_MS // 3 - 125, party)
+    await party.sweep()
+    assert (await party.detail()).status == "online"
+    clock.move(125)
+    await party.sweep()
+    assert await party.status() == ("offline", "idle")
 
 
-async def test_who_fell_idle_meanwhile_has_a_third_of_a_lease_to_be_heard_of(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock, idle_ms=IDLE_MS - 5_000)
+async def test_the_next_look_is_when_the_delay_ends(party: Party, clock: Clock) -> None:
+    """It must not be looked at every half second until then."""
+    await party.join(idle_ms=IDLE_MS - 5_000)
+    await party.beat()
     clock.move(10_000)
-    assert (await maria_after_a_sweep(party)).status == "online"
-    await pass_time(party, clock, LEASE_MS // 3)
-    found = await maria_after_a_sweep(party)
-    assert (found.status, found.reason) == ("offline", "idle")
+    ends_ms = clock.now_ms + LEASE_MS // 3
+    assert await party.sweep() == [TEAM]
+    assert await party.sweep() == []
+    clock.move(ends_ms - clock.now_ms - 125)
+    await party.beat()
+    assert await party.sweep() == []
+    clock.move(125)
+    assert await party.sweep() == [TEAM]
 
 
-async def test_a_second_gap_before_the_leases_had_their_chance_is_the_same(new_party: NewParty, clock: Clock) -> None:
-    """Redis comes and goes: nobody could renew in between."""
-    party = await start(new_party, clock)
-    began = clock.now_ms
-    clock.move(LEASE_MS + 10_000)
-    await party.store.claim()
-    clock.move(LEASE_MS + 10_000)
-    claim = await party.store.claim()
-    assert claim.gap[0] in (began, began + LEASE_MS + 10_000)
-    clock.move(0)
+async def test_what_is_put_off_into_the_next_gap_is_put_off_again(party: Party, clock: Clock) -> None:
+    """Redis comes and goes: nobody could be heard of in between."""
+    await party.join()
+    await party.lost_for_good()
+    for _ in range(3):
+        await party.beat()
+        clock.move(LEASE_MS - 1_000)
+        await party.sweep()
+        assert (await party.detail()).status == "online"
+    await pass_time(clock, LEASE_MS, party)
+    await party.sweep()
+    assert await party.status() == ("offline", "disconnected")
 
 
-async def test_gaps_within_a_lease_are_one(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock)
-    began = clock.now_ms
-    clock.move(LEASE_MS + 10_000)
-    await party.store.claim()
-    await pass_time(party, clock, 1_000)
+async def test_gaps_older_than_two_leases_are_forgotten(party: Party, clock: Clock) -> None:
+    for _ in range(2):
+        await pass_time(clock, 2 * LEASE_MS, party)
+        began = clock.now_ms
+        clock.move(10_000)
+        claim = await party.beat()
+    assert claim.gaps == ((began, clock.now_ms),)
+
+
+async def test_short_outages_one_after_another_keep_nobody_for_ever(new_party: NewParty, clock: Clock) -> None:
+    """Leases that were not over when it began get one more, by their own last word."""
+    dead, alive = await new_party("w1"), await new_party("w2")
+    await dead.join()
+    for _ in range(10):
+        await pass_time(clock, 5_000, alive)
+        clock.move(GAP_MS + 1_000)
+        await alive.sweep()
+    await pass_time(clock, LEASE_MS, alive)
+    await alive.sweep()
+    assert await alive.status() == ("offline", "disconnected")
+
+
+async def test_who_was_offline_before_is_not_brought_back_by_a_delay(party: Party, clock: Clock) -> None:
+    await party.join(idle_ms=IDLE_MS - 5_000)
+    await pass_time(clock, 5_000, party)
+    await party.sweep()
+    await party.beat()
     clock.move(10_000)
-    claim = await party.store.claim()
-    assert claim.gap == (began, clock.now_ms)
-    assert (await maria_after_a_sweep(party)).status == "online"
+    await party.sweep()
+    await party.choose("maria", "online", by="ana")
+    assert await party.status() == ("offline", "idle")
 
 
-async def test_gaps_that_lie_further_apart_are_two(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock)
-    clock.move(10_000)
-    await party.store.claim()
-    await pass_time(party, clock, LEASE_MS)
-    second = clock.now_ms
-    clock.move(10_000)
-    assert (await party.store.claim()).gap == (second, clock.now_ms)
-
-
-async def test_who_was_offline_before_is_not_brought_back_by_a_delay(new_party: NewParty, clock: Clock) -> None:
-    """Somebody looked during the gap, before anyone knew of it."""
-    party = await start(new_party, clock, idle_ms=IDLE_MS - 5_000)
-    clock.move(10_000)
-    await party.store.choose(TEAM, "maria", "busy", by_admin=True)
-    _, _, before = await party.store.details(TEAM, ["maria"])
-    assert before["maria"].reason == "idle"
-    await party.store.claim()
-    await party.store.choose(TEAM, "maria", "online", by_admin=True)
-    assert (await maria_after_a_sweep(party)).status == "offline"
-
-
-async def test_data_that_is_new_has_another_birth(new_party: NewParty, clock: Clock) -> None:
+async def test_an_interval_counts_for_a_worker_from_its_own_beat_on(new_party: NewParty, clock: Clock) -> None:
+    """All learn of it from the index: also who was not the one to notice."""
     first, second = await new_party("w1"), await new_party("w2")
-    claims = [await party.store.claim() for party in (first, second)]
-    assert claims[0].born == claims[1].born
-    assert {claim.born_ms for claim in claims} == {clock.now_ms}
+    clock.move(10_000)
+    noticed, learned = await first.beat(), await second.beat()
+    assert noticed.gaps == learned.gaps
 
 
-async def test_workers_that_restore_are_counted_until_they_are_done(new_party: NewParty, clock: Clock) -> None:
-    first, second = await new_party("w1"), await new_party("w2")
-    counts = []
-    for party, restoring in [(first, True), (second, True), (first, False), (second, False)]:
-        counts.append((await party.store.claim(teams=0, restoring=restoring)).restoring)
-    assert counts == [1, 2, 1, 0]
+async def test_realigning_heeds_gaps_too(party: Party, clock: Clock) -> None:
+    await party.join(idle_ms=IDLE_MS - 5_000)
+    await party.beat()
+    clock.move(10_000)
+    await party.beat()
+    await party.store.repairs.realign(TEAM, 0)
+    assert (await party.detail()).status == "online"
 
 
-async def test_a_worker_that_died_restoring_is_not_waited_for(new_party: NewParty, clock: Clock) -> None:
-    first, second = await new_party("w1"), await new_party("w2")
-    await first.store.claim(teams=0, restoring=True)
-    clock.move(5_000)
-    assert (await second.store.claim(teams=0)).restoring == 0
-
-
-@pytest.mark.parametrize("waited_ms", [0, CLAIM_MS - 125])
-async def test_what_a_dead_sweeper_had_claimed_is_claimed_again(
-    new_party: NewParty, clock: Clock, waited_ms: int
+async def test_data_that_is_new_has_another_birth(
+    new_party: NewParty, clock: Clock, client: redis.Redis, key_prefix: str
 ) -> None:
-    party = await start(new_party, clock)
-    assert (await party.store.claim()).teams == (TEAM,)
-    clock.move(waited_ms)
-    assert (await party.store.claim()).teams == ()
-    clock.move(CLAIM_MS)
-    assert (await party.store.claim()).teams == (TEAM,)
-
-
-async def test_a_sweeper_that_took_too_long_does_not_end_the_next_ones_claim(new_party: NewParty, clock: Clock) -> None:
-    party = await start(new_party, clock)
-    slow = await party.store.claim()
-    clock.move(CLAIM_MS)
-    quick = await party.store.claim()
-    assert slow.teams == quick.teams == (TEAM,)
-    await party.store.reschedule(TEAM, slow.claimed_until, None)
-    clock.move(CLAIM_MS)
-    assert (await party.store.claim()).teams == (TEAM,)
+    first, second = await new_party("w1"), await new_party("w2")
+    claims = [await party.beat() for party in (first, second)]
+    assert claims[0].born == claims[1].born
+    assert claims[0].born_ms == claims[1].born_ms < clock.now_ms
+    for key in client.scan_iter(f"{key_prefix}:*"):
+        client.delete(key)
+    claim = await first.beat()
+    assert claim.born != claims[0].born
+    assert claim.born_ms == clock.now_ms
+    assert claim.gaps == ((0, clock.now_ms),)

@@ -82,7 +82,7 @@ async def test_what_is_told_again_is_forgiven_once(party: Party, clock: Clock) -
     await party.lost_for_good()
     clock.move(1_000)
     party.store.let_go(hold)
-    await party.store.flush()
+    await party.flush()
     assert (await party.detail()).next_change_at == clock.now_ms - 1_000 + GRACE_MS
 
 
@@ -113,7 +113,7 @@ async def test_holds_of_a_user_are_bounded_by_those_that_are_open(party: Party, 
     for number in range(30):
         await party.join(session=f"~{number}")
         party.lose(session=f"~{number}")
-    await party.store.flush()
+    await party.flush()
     [raw] = await party.store.link.execute([("GET", f"{party.store.keys.team(TEAM)}:user:maria")])
     assert raw.count(b'"s1"') == 1
     assert b"~" not in raw
@@ -165,7 +165,7 @@ async def test_the_choice_outlives_signing_out_and_coming_back(party: Party, clo
 async def test_what_was_never_sent_and_is_gone_is_not_told(party: Party) -> None:
     hold = party.connect()
     party.lose()
-    await party.store.flush()
+    await party.flush()
     assert party.store.teams() == set()
     assert (hold.sent, party.replies) == (False, [])
 

@@ -26,13 +26,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from presence_server.store.direct import CLAIM_MS
 
 from presence_server.core.roster import Change
 from presence_server.core.status import OFFLINE, UserDetail
 from presence_server.live.counters import Counters
 from presence_server.live.sweeper import Sweeper
 from presence_server.settings import Settings
-from presence_server.store.direct import CLAIM_MS
 from tests.store.rule import Person, Told
 from tests.store.support import TEAM, Clock, Ear, Party
 from tests.support.valkey import Valkey

@@ -158,7 +158,7 @@ async def test_a_join_under_way_when_the_sign_out_came_is_void(party: Party) -> 
     hold.refused_at = 7
     await party.store.tell(hold)
     assert party.refusals == [hold]
-    await party.store.flush()
+    await party.flush()
     assert (await party.detail()).connections == 0
 
 

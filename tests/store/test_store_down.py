@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import redis
+from presence_server.store.queue import PATIENCE_S
 
 from presence_server import errors
 from presence_server.core.roster import Mark
 from presence_server.settings import Settings
 from presence_server.store.link import OutOfReach
-from presence_server.store.queue import PATIENCE_S
 from presence_server.store.types import Lost
 from tests.store.support import TEAM, Clock, NewParty, Party, detail, join
 from tests.support.valkey import Valkey
