@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final
 
@@ -19,11 +20,13 @@ from presence_server.store import tasks
 from presence_server.store.connect import database_of, open_pool
 from presence_server.store.hold import Hold
 from presence_server.store.keys import Keys
+from presence_server.store.link import Link
 from presence_server.store.operations.claim import AT_ONCE
-from presence_server.store.scripts import GAP_MS, REDIS_TIME
+from presence_server.store.scripts import GAP_MS, REDIS_TIME, Scripts
 from presence_server.store.store import Store
 from presence_server.store.types import Claim, Page, Reply, Standing, standing_of
 from tests.support.timing import SOON_S
+from tests.support.valkey import Valkey
 
 TEAM: Final = "acme"
 
@@ -292,3 +295,14 @@ class Ear:
 
     def close(self) -> None:
         self._pubsub.close()
+
+
+def link_to(url: str, clock: Callable[[], float] = time.monotonic) -> Link:
+    """Commands to a Redis, and nothing else; close it."""
+    return Link(open_pool(url), Scripts(Settings(redis_url=url), ":feed:0"), clock)
+
+
+def blocked_clients(valkey: Valkey) -> int:
+    """How many connections wait for a list that is empty."""
+    with contextlib.closing(valkey.client()) as client:
+        return int(client.info("clients")["blocked_clients"])

@@ -15,11 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from redis.asyncio import SSLConnection
 
 from presence_server.store import connect
-from presence_server.store.connect import open_client
-from presence_server.store.link import Link, OutOfReach
+from presence_server.store.connect import database_of, open_client
+from presence_server.store.link import OutOfReach
+from tests.store.support import link_to
 from tests.support.valkey import Valkey
 
 PASSWORD = "p@ss/w:rd?#%"
@@ -27,9 +27,9 @@ IN_URL = "p%40ss%2Fw%3Ard%3F%23%25"
 
 
 async def ping(url: str) -> None:
-    link = Link(open_client(url))
+    link = link_to(url)
     try:
-        assert await link.execute([("PING",)]) == [True]
+        assert await link.execute([("PING",)]) == [b"PONG"]
     finally:
         await link.close()
 
@@ -84,11 +84,15 @@ async def tls_in_front_of(valkey: Valkey, pem: Path) -> AsyncIterator[int]:
         writer.close()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relays.add(asyncio.current_task())
         up_reader, up_writer = await asyncio.open_unix_connection(valkey.socket)
         await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+        await asyncio.gather(writer.wait_closed(), up_writer.wait_closed(), return_exceptions=True)
 
+    relays: set[asyncio.Task[None] | None] = set()
     async with await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context) as server:
         yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*[task for task in relays if task is not None])
 
 
 async def test_a_port_with_the_password_of_the_default_user(valkey: Valkey) -> None:
@@ -116,7 +120,7 @@ async def test_without_the_right_password_redis_is_out_of_reach(valkey: Valkey, 
 
 
 async def test_a_database_of_its_own(shared_valkey: Valkey, key_prefix: str) -> None:
-    links = [Link(open_client(f"{shared_valkey.url}?db={db}")) for db in (0, 7)]
+    links = [link_to(f"{shared_valkey.url}?db={db}") for db in (0, 7)]
     try:
         await links[1].execute([("SET", key_prefix, "seven", "PX", 60_000)])
         assert await links[0].execute([("EXISTS", key_prefix)]) == [0]
@@ -140,9 +144,27 @@ async def test_tls_with_one_that_is_not(shared_valkey: Valkey, tmp_path: Path) -
 
 async def test_no_tls_where_it_was_asked_for(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect, "TIMEOUT_S", 0.2)
-    client = open_client(f"rediss://127.0.0.1:{valkey.tcp_port}/0")
-    assert client.connection_pool.connection_class is SSLConnection
-    link = Link(client)
+    link = link_to(f"rediss://127.0.0.1:{valkey.tcp_port}/0")
     with pytest.raises(OutOfReach):
         await link.execute([("PING",)])
     await link.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [
+        ("redis://127.0.0.1", 0),
+        ("redis://127.0.0.1:6379/7", 7),
+        ("redis://127.0.0.1/?db=3", 3),
+        ("unix:///run/redis.sock?db=5", 5),
+        ("rediss://maria:word@127.0.0.1/2", 2),
+    ],
+)
+def test_channels_carry_the_number_of_the_database(url: str, number: int) -> None:
+    assert database_of(url) == number
+
+
+async def test_a_client_for_the_same_addresses(shared_valkey: Valkey) -> None:
+    client = open_client(shared_valkey.url)
+    assert await client.ping()
+    await client.aclose()

@@ -9,16 +9,24 @@ from contextlib import closing
 
 import pytest
 import redis
-from redis.asyncio import Redis
 
-from presence_server.store import connect, link, scripts
-from presence_server.store.connect import open_client
-from presence_server.store.link import Link, OutOfReach, Refused, evaluate
+from presence_server.settings import Settings
+from presence_server.store import connect
+from presence_server.store.link import Command, Link, OutOfReach, Refused, evaluate
+from presence_server.store.scripts import Script, Scripts
+from tests.store.support import blocked_clients, link_to
 from tests.support.polling import becomes
 from tests.support.timing import SOON_S
 from tests.support.valkey import Valkey
 
 NewValkey = Callable[..., Valkey]
+
+SCRIPTS = Scripts(Settings(), ":feed:0")
+
+
+def look_at_two(key_prefix: str) -> Command:
+    """A script that has the index look at a team at instant 2."""
+    return evaluate(SCRIPTS["swept"], f"{key_prefix}:{{due}}", 0, "acme", 0, 2)
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ async def open_link() -> AsyncIterator[Callable[[str], Link]]:
     links: list[Link] = []
 
     def start(url: str) -> Link:
-        links.append(Link(open_client(url)))
+        links.append(link_to(url))
         return links[-1]
 
     yield start
@@ -64,7 +72,7 @@ class TestReplies:
         commands = [("SET", f"{key_prefix}:{n}", n) for n in range(50)] + [
             ("GET", f"{key_prefix}:{n}") for n in range(50)
         ]
-        assert await linked.execute(commands) == [True] * 50 + [b"%d" % n for n in range(50)]
+        assert await linked.execute(commands) == [b"OK"] * 50 + [b"%d" % n for n in range(50)]
 
     async def test_commands_and_failures_are_counted(self, own: Link, own_valkey: Valkey) -> None:
         await own.execute([("PING",), ("PING",)])
@@ -84,7 +92,7 @@ class TestReplies:
     async def test_or_stands_in_the_place_of_the_reply(self, linked: Link, key_prefix: str) -> None:
         commands = [("SET", key_prefix, "text"), ("ZCARD", key_prefix), ("NONSENSE",), ("DEL", key_prefix)]
         stored, wrong_type, unknown, deleted = await linked.execute_each(commands)
-        assert (stored, deleted) == (True, 1)
+        assert (stored, deleted) == (b"OK", 1)
         assert isinstance(wrong_type, Refused)
         assert isinstance(unknown, Refused)
         assert "WRONGTYPE" in str(wrong_type)
@@ -92,31 +100,29 @@ class TestReplies:
 
 
 class TestScripts:
-    def command(self, key_prefix: str) -> link.Command:
-        return evaluate(scripts.RESCHEDULE, f"{key_prefix}:{{due}}", "acme", 1, 2)
-
     def test_a_script_runs_on_one_slot(self) -> None:
-        command = evaluate(scripts.JOIN, "presence:{acme}", "config", "input")
-        assert command == ("EVALSHA", scripts.JOIN.sha, 1, "presence:{acme}", "config", "input")
+        command = evaluate(SCRIPTS["hold"], "presence:{acme}", "guard", "input")
+        assert command == ("EVALSHA", SCRIPTS["hold"].sha, 1, "presence:{acme}", "guard", "input")
 
     async def test_what_redis_does_not_know_is_loaded_and_repeated(
         self, own: Link, admin: redis.Redis, key_prefix: str
     ) -> None:
         for _ in range(2):
             admin.script_flush()
-            commands = [("ECHO", "before"), self.command(key_prefix), ("ECHO", "after"), self.command(key_prefix)]
-            assert await own.execute(commands) == [b"before", 1, b"after", 1]
+            commands = [("ECHO", "before"), look_at_two(key_prefix), ("ECHO", "after"), look_at_two(key_prefix)]
+            assert await own.execute(commands) == [b"before", b"ok", b"after", b"ok"]
             assert admin.zscore(f"{key_prefix}:{{due}}:teams", "acme") == 2
-        assert admin.script_exists(*[script.sha for script in scripts.ALL]) == [True] * len(scripts.ALL)
+        every = SCRIPTS.all()
+        assert admin.script_exists(*[script.sha for script in every]) == [True] * len(every)
 
     async def test_it_is_loaded_once(self, own: Link, key_prefix: str) -> None:
-        await own.execute([self.command(key_prefix)])
+        await own.execute([look_at_two(key_prefix)])
         calls = own.calls
-        await own.execute([self.command(key_prefix)])
+        await own.execute([look_at_two(key_prefix)])
         assert own.calls == calls + 1
 
     async def test_one_that_stays_unknown_is_refused(self, linked: Link) -> None:
-        stranger = scripts.Script("stranger", "return 'nobody has loaded me'")
+        stranger = Script("stranger", "return 'nobody has loaded me'")
         with pytest.raises(Refused, match="No matching script"):
             await linked.execute([evaluate(stranger, "key")])
 
@@ -132,12 +138,12 @@ class TestOutOfReach:
         with pytest.raises(OutOfReach):
             await own.execute([("PING",)])
         own_valkey.start()
-        assert await own.execute([("PING",)]) == [True]
+        assert await own.execute([("PING",)]) == [b"PONG"]
 
     async def test_it_is_killed_in_between(self, own: Link, own_valkey: Valkey) -> None:
         await own.execute([("PING",)])
         waiting = asyncio.create_task(own.execute([("BLPOP", "nobody", 0)]))
-        await becomes(lambda: asyncio.to_thread(_blocked, own_valkey), 1)
+        await becomes(lambda: asyncio.to_thread(blocked_clients, own_valkey), 1)
         own_valkey.kill()
         with pytest.raises(OutOfReach):
             await waiting
@@ -151,7 +157,7 @@ class TestOutOfReach:
                     await own.execute([("PING",)])
         finally:
             own_valkey.resume()
-        assert await own.execute([("PING",)]) == [True]
+        assert await own.execute([("PING",)]) == [b"PONG"]
 
     async def test_it_is_loading_its_data(
         self, open_link: Callable[[str], Link], own_valkey: Valkey, admin: redis.Redis
@@ -181,17 +187,28 @@ class TestOutOfReach:
             await own.execute([("GET", "key")])
         assert own.failures == 2
         admin.replicaof("NO", "ONE")
-        assert await own.execute([("SET", "key", 1)]) == [True]
+        assert await own.execute([("SET", "key", 1)]) == [b"OK"]
+
+    @pytest.mark.parametrize("code", ["READONLY", "OOM", "LOADING", "MASTERDOWN", "NOREPLICAS", "MISCONF"])
+    async def test_so_says_a_script_of_an_older_redis(self, linked: Link, code: str) -> None:
+        """It wraps the refusal of a command within a script."""
+        told = f"ERR Error running script (call to f_1f): @user_script:1: @user_script: 1: -{code} Not now"
+        with pytest.raises(OutOfReach, match=code):
+            await linked.execute([("EVAL", "return redis.error_reply(ARGV[1])", 0, told)])
+
+    async def test_a_word_that_only_sounds_like_it_is_a_refusal(self, linked: Link) -> None:
+        with pytest.raises(Refused, match="BUSYBODY"):
+            await linked.execute([("EVAL", "return redis.error_reply('ERR BUSYBODY at work')", 0)])
 
     async def test_its_memory_is_full(self, own: Link, admin: redis.Redis, key_prefix: str) -> None:
-        reschedule = evaluate(scripts.RESCHEDULE, f"{key_prefix}:{{due}}", "acme", 1, 2)
-        await own.execute([reschedule])
+        script = look_at_two(key_prefix)
+        await own.execute([script])
         admin.config_set("maxmemory", 1)
-        for command in [("SET", "key", 1), reschedule]:
+        for command in [("SET", "key", 1), script]:
             with pytest.raises(OutOfReach, match="maxmemory"):
                 await own.execute([("PING",), command])
         admin.config_set("maxmemory", 0)
-        assert await own.execute([reschedule]) == [1]
+        assert await own.execute([script]) == [b"ok"]
 
     async def test_it_has_too_few_replicas(self, own: Link, admin: redis.Redis) -> None:
         admin.config_set("min-replicas-to-write", 1)
@@ -249,62 +266,3 @@ class TestOutOfReach:
             with pytest.raises(OutOfReach, match="Protocol error"):
                 await open_link(f"redis://127.0.0.1:{port}/0").execute([("PING",)])
             await ended.wait()
-
-
-def _blocked(valkey: Valkey) -> int:
-    with closing(valkey.client()) as client:
-        return int(client.info("clients")["blocked_clients"])
-
-
-class TestConnections:
-    async def test_many_pipelines_at_once_share_eight(self, own: Link, own_valkey: Valkey, admin: redis.Redis) -> None:
-        admin.client_setname("admin")
-        waiting = [asyncio.create_task(own.execute([("CLIENT", "ID"), ("BLPOP", "list", 0)])) for _ in range(40)]
-        await becomes(lambda: asyncio.to_thread(_blocked, own_valkey), 8)
-        assert sum(each["name"] != "admin" for each in admin.client_list()) == 8
-        for number in range(40):
-            admin.rpush("list", number)
-        replies = await asyncio.gather(*waiting)
-        assert len({client_id for client_id, _ in replies}) == 8
-        assert sorted(int(value) for _, (_, value) in replies) == list(range(40))
-
-    async def test_who_gives_up_leaves_his_place_to_others(self, own: Link, own_valkey: Valkey) -> None:
-        waiting = [asyncio.create_task(own.execute([("BLPOP", "nobody", 0)])) for _ in range(8)]
-        await becomes(lambda: asyncio.to_thread(_blocked, own_valkey), 8)
-        for task in waiting:
-            task.cancel()
-        assert await own.execute([("PING",)]) == [True]
-        await asyncio.gather(*waiting, return_exceptions=True)
-
-    async def test_after_a_reset_new_ones_are_made(self, linked: Link) -> None:
-        [before] = await linked.execute([("CLIENT", "ID")])
-        assert await linked.execute([("CLIENT", "ID")]) == [before]
-        await linked.reset()
-        assert await linked.execute([("CLIENT", "ID")]) != [before]
-
-    async def test_a_reset_leaves_alone_what_is_under_way(
-        self, own: Link, own_valkey: Valkey, admin: redis.Redis
-    ) -> None:
-        waiting = asyncio.create_task(own.execute([("BLPOP", "list", 0)]))
-        await becomes(lambda: asyncio.to_thread(_blocked, own_valkey), 1)
-        await own.reset()
-        admin.rpush("list", "value")
-        assert await waiting == [(b"list", b"value")]
-
-    async def test_one_that_is_gone_can_be_reset_and_closed(self, own: Link, own_valkey: Valkey) -> None:
-        await own.execute([("PING",)])
-        own_valkey.kill()
-        await own.reset()
-        await own.close()
-
-    async def test_closing_ends_them_however_often(self, own_valkey: Valkey, admin: redis.Redis) -> None:
-        client: Redis = open_client(own_valkey.url)
-        own = Link(client)
-        await own.execute([("CLIENT", "SETNAME", "link")])
-        await own.close()
-        await own.close()
-
-        async def names() -> object:
-            return [each["name"] for each in admin.client_list() if each["name"] == "link"]
-
-        await becomes(names, [])

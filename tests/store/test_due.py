@@ -7,7 +7,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence_server.store.index import MARGIN_MS, DueIndex
+from presence_server.store.due import MARGIN_MS, DueIndex
 from presence_server.store.link import Command
 
 NOW_MS = 1_763_800_000_000
