@@ -38,7 +38,7 @@ from presence_server.store.connect import database_of, open_client, open_pool
 from presence_server.store.feed import Feed
 from presence_server.store.hold import Hold
 from presence_server.store.keys import Keys
-from presence_server.store.link import OutOfReach
+from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.scripts import REDIS_TIME, RETAIN_MS
 from presence_server.store.store import Store
 from presence_server.store.types import Reply
@@ -293,7 +293,7 @@ class Worker:
     async def _close_empty_teams(self) -> None:
         try:
             await self._teams.close_empty()
-        except OutOfReach as exc:
+        except (OutOfReach, Refused) as exc:
             self._store.down(str(exc))
 
     def _count(self) -> None:

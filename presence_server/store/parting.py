@@ -37,6 +37,7 @@ class Parting:
             OutOfReach: Redis is.
             Refused: Redis would not do it.
         """
+        strangers = [team for team in teams if self._requests.get(team) is None]
         lanes = [lane for team in teams if (lane := self._requests.get(team)) is not None and self._is_quiet(lane)]
         for lane in lanes:
             lane.held_up = True
@@ -53,7 +54,7 @@ class Parting:
             for lane in lanes:
                 if self._requests.get(lane.team) is lane:
                     self._requests.release(lane)
-        return [lane.team for lane in said] + [team for team in teams if self._requests.get(team) is None]
+        return [lane.team for lane in said] + strangers
 
     def _is_quiet(self, lane: Lane) -> bool:
         return not lane.busy and not lane.held_up and self._lease.lasts

@@ -153,7 +153,7 @@ class Requests:
                 await self._pace.wait(full=len(self._ready) >= PIPELINE)
                 try:
                     await self._send_some()
-                except OutOfReach as exc:
+                except (OutOfReach, Refused) as exc:
                     self.down(str(exc))
             if not (self._ready or self._first or self._held):
                 self._idle.set()
