@@ -275,6 +275,13 @@ async def pass_time(clock: Clock, ms: int, *parties: Party) -> None:
             await party.beat()
 
 
+async def becomes_true(found: Callable[[], object]) -> None:
+    """Wait until `found()` is true."""
+    async with asyncio.timeout(SOON_S):
+        while not found():  # noqa: ASYNC110 - there is nothing to be woken by
+            await asyncio.sleep(0.002)
+
+
 class Ear:
     """Hears what is published on a channel."""
 
