@@ -24,6 +24,7 @@ class RedisProxy:
         self._flowing.set()
         self._refusing = False
         self._losing = False
+        self._swallowing = False
         self._deaf: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
         self._subscribed: set[socket.socket] = set()
@@ -47,6 +48,10 @@ class RedisProxy:
     def lose_publications(self) -> None:
         """From now on what is published never arrives, without any error: pongs and replies still do."""
         self._losing = True
+
+    def swallow_a_reply(self) -> None:
+        """The next reply is lost with its connection: what was asked for has been done, and nobody knows."""
+        self._swallowing = True
 
     def deafen_subscriptions(self) -> None:
         """The connections that have subscribed receive nothing any more, for good; new ones work."""
@@ -106,6 +111,9 @@ class RedisProxy:
         for data in self._received(server):
             self._flowing.wait()
             # Publications are small and travel alone or with each other: a chunk with one holds nothing else.
+            if self._swallowing:
+                self._swallowing = False
+                break
             if client in self._deaf or (self._losing and b"message" in data):
                 continue
             if not _sent(client, data):
