@@ -97,7 +97,7 @@ class Publisher:
 
 @pytest.fixture
 def keys(key_prefix: str) -> Keys:
-    return Keys(key_prefix)
+    return Keys(key_prefix, 0)
 
 
 @pytest.fixture

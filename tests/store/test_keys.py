@@ -33,13 +33,15 @@ def slot(key: str) -> int:
 
 def of_team(keys: Keys, team: str) -> list[str]:
     """Every key of a team, as the scripts name them."""
-    names = ["meta", "settings", "changes", "deadlines", "feed", f"user:{WHOLE_ALPHABET}"]
-    return [f"{keys.team(team)}:{name}" for name in names]
+    names = ["settings", "changes", f"user:{WHOLE_ALPHABET}", f"out:{WHOLE_ALPHABET}:{WHOLE_ALPHABET}", "held:w1"]
+    own = [keys.mark(team), keys.active(team), keys.ends(team), keys.feed(team)]
+    return own + [f"{keys.team(team)}:{name}" for name in names]
 
 
 def of_index(keys: Keys) -> list[str]:
     """Every key of the index of due teams, as the scripts name them."""
-    return [f"{keys.due}:{name}" for name in ("teams", "claimed", "clock", "restoring")]
+    names = ["teams", "claimed", "workers", "lifted", "dead", "of:w1", "numbers", "burials", "clock", "restoring"]
+    return [f"{keys.due}:{name}" for name in names]
 
 
 def test_the_examples_are_allowed() -> None:
@@ -48,42 +50,53 @@ def test_the_examples_are_allowed() -> None:
 
 
 def test_names_are_those_an_operator_sees() -> None:
-    keys = Keys("presence")
+    keys = Keys("presence", 3)
     assert keys.due == "presence:{due}"
-    assert keys.control == "presence:control"
+    assert keys.control == "presence:control:3"
     assert keys.team("acme") == "presence:{acme}"
-    assert keys.feed("acme") == "presence:{acme}:feed"
+    assert keys.mark("acme") == "presence:{acme}:mark"
+    assert keys.active("acme") == "presence:{acme}:active"
+    assert keys.ends("acme") == "presence:{acme}:ends"
+    assert keys.feed("acme") == "presence:{acme}:feed:3"
     assert keys.signed_out("maria", "s1") == "presence:{maria}:signed-out:s1"
 
 
 @pytest.mark.parametrize("team", ODD_IDS)
 def test_all_keys_of_a_team_share_the_slot_of_its_name(team: str) -> None:
     for prefix in ODD_PREFIXES:
-        keys = Keys(prefix)
-        assert {slot(key) for key in [*of_team(keys, team), keys.feed(team)]} == {slot(team)}
+        keys = Keys(prefix, 0)
+        assert {slot(key) for key in of_team(keys, team)} == {slot(team)}
         assert slot(keys.signed_out(team, "s1")) == slot(team)
 
 
 @given(prefix=PREFIX, team=ID)
 def test_under_any_prefix_so_does_any_team(prefix: str, team: str) -> None:
-    assert {slot(key) for key in of_team(Keys(prefix), team)} == {slot(team)}
+    assert {slot(key) for key in of_team(Keys(prefix, 0), team)} == {slot(team)}
 
 
 @given(prefix=PREFIX, team=ID)
 def test_a_team_is_known_again_by_its_channel(prefix: str, team: str) -> None:
-    keys = Keys(prefix)
+    keys = Keys(prefix, 0)
     assert keys.team_of_feed(keys.feed(team)) == team
+
+
+def test_two_databases_of_one_redis_hear_nothing_of_each_other() -> None:
+    """Channels belong to the server, and not to a database."""
+    one, other = Keys("presence", 0), Keys("presence", 1)
+    assert one.feed("acme") != other.feed("acme")
+    assert one.control != other.control
+    assert one.team("acme") == other.team("acme")
 
 
 @given(prefix=PREFIX, team=ID, user=ID, session=ID)
 def test_names_of_different_kinds_never_meet(prefix: str, team: str, user: str, session: str) -> None:
     """Not even for a team, a user or a session named after a part of the server."""
-    keys = Keys(prefix)
+    keys = Keys(prefix, 0)
     names = [*of_team(keys, team), *of_index(keys), keys.control, keys.signed_out(user, session)]
     assert len(set(names)) == len(names)
 
 
 @given(one=st.tuples(ID, ID), other=st.tuples(ID, ID))
 def test_different_sessions_have_different_keys(one: tuple[str, str], other: tuple[str, str]) -> None:
-    keys = Keys("presence")
+    keys = Keys("presence", 0)
     assert (keys.signed_out(*one) == keys.signed_out(*other)) == (one == other)

@@ -49,11 +49,7 @@ async def test_an_empty_roster_keeps_the_version_too(party: Party) -> None:
 async def test_who_is_written_back_stays_for_a_lease_unless_told_anew(party: Party, clock: Clock) -> None:
     await restore(party, entry("maria", "online", "online"))
     found = await party.detail()
-    assert (found.connections, found.next_change, found.next_change_at) == (
-        0,
-        "disconnected",
-        clock.now_ms + LEASE_MS,
-    ) or found.next_change == "idle"
+    assert (found.connections, found.next_change_at) == (0, clock.now_ms + LEASE_MS)
     await pass_time(clock, LEASE_MS - 125, party)
     await party.sweep()
     assert (await party.detail()).status == "online"
