@@ -14,8 +14,9 @@ from redis.crc import key_slot
 
 from presence_server.core.roster import Change, Entry
 from presence_server.settings import Settings
-from presence_server.store import scripts
-from presence_server.store.store import Store
+from presence_server.store.operations.configure import KEEP_GRACE
+from presence_server.store.scripts import Scripts
+from presence_server.store.types import Fence
 from tests.store.support import Party
 from tests.support.valkey import Valkey
 
@@ -80,73 +81,72 @@ class Touched:
                 self.by_key[key].add(arguments[0])
 
 
-async def all_operations(store: Store, team: str) -> None:
+async def all_operations(party: Party, team: str) -> None:
     """Everything that a store can do to a team, as workers do it."""
-    now_s = time.monotonic()
-    users = [f"user-{number}" for number in range(60)]
-    joined = await asyncio.gather(
-        *(store.join(team, user, "s1", 1, now_s, time.time()) for user in users),
-        store.join(team, WHOLE_ALPHABET, WHOLE_ALPHABET, 2, now_s, time.time()),
+    store, repairs = party.store, party.store.repairs
+    await asyncio.gather(
+        *(party.join(f"user-{number}", team=team, issued_at_s=time.time()) for number in range(60)),
+        party.join(WHOLE_ALPHABET, WHOLE_ALPHABET, team=team, issued_at_s=time.time()),
     )
-    assert {chosen for _, chosen in joined} == {"online"}
-    assert await store.renew(team, "user-0", "s1", 1, time.monotonic()) is None
-    assert await store.renew(team, "user-0", "elsewhere", 1, None) == "expired"
-    reply = await store.choose(team, "user-1", "busy", by_admin=False)
-    assert reply.body["changed"] == 1
-    await store.choose(team, "never-seen", "busy", by_admin=True)
-    await store.leave(team, "user-2", "s1", 0)
-    await store.sign_out(team, "user-3", "s1", refuse_ms=1_000)
-    await store.sign_out(team, "user-4", "", refuse_ms=1_000, by_admin=True)
-    assert await store.renew(team, "user-3", "s1", 1, None) == "signed_out"
-    assert (await store.configure(team, 1_000)).idle_timeout_ms == 1_000
-    cursor: int | None = 0
-    while cursor is not None:
-        cursor = await store.settle(team, cursor)
-    assert await store.rejoin(team, [("user-5", "s1", 1, now_s, 0)]) != [None]
-    page = await store.changes(team, 0)
-    assert {change.status for change in page.changes} == {"online", "busy", "offline"}
-    _, _, details = await store.details(team, [*users, "nobody"])
-    assert details["user-1"].chosen == "busy"
+    assert (await party.choose("user-1", "busy", team=team)).changed == 1
+    await party.choose("never-seen", "busy", by="ana", team=team)
+    await party.lost_for_good("user-2", team=team)
+    await party.log_out("user-3", team=team)
+    await store.sign_out(team, "user-4", "", refuse_ms=1_000, by="ana")
+    now_s = party.now_s()
+    assert await repairs.tell_input([(team, [("user-5", now_s)])]) == []
+    await repairs.touch(team, [("user-5", now_s)])
+    assert (await store.configure(team, 1_000, KEEP_GRACE)).idle_timeout_ms == 1_000
+    cursor = await repairs.realign(team, 0)
+    while cursor:
+        cursor = await repairs.realign(team, cursor)
+    store.retell(team)
+    await party.flush()
+    page = await party.page(team=team)
+    assert {change.status for change in page.changes} >= {"online", "busy", "offline"}
+    details = await store.reads.details(team, [f"user-{number}" for number in range(60)])
+    assert details.users[1].chosen == "busy"
     await store.refuse_session("user-3", "s1")
     assert await store.is_signed_out("user-3", "s1") == 1
     assert await store.tell_workers({"signed_out": ["user-3", "s1"]}) == 0
     changes = [Change(user, 7, "online", 1_763_800_000_000, "signed_in", "online") for user in ("user-6", "back")]
     written_back = [(change.user, Entry(change)) for change in changes]
-    restored = await store.restore(team, written_back, page.mark.version, 1_000)
-    assert restored.body["changed"] == 1
-    assert (await store.new_epoch(team, page.mark.epoch, 900)).mark.version > 900
+    restored = await repairs.restore(
+        team, written_back, page.standing.mark.version, idle_timeout_ms=1_000, grace_ms=20_000
+    )
+    assert restored.mark.version > page.standing.mark.version
+    assert (await repairs.new_epoch(team, page.standing.mark.epoch, 900)).mark.version > 900
 
 
-async def sweep_until_idle(store: Store, teams: set[str]) -> None:
-    """Sweep until everybody's second of activity is over and every team was looked at."""
-    offline: set[str] = set()
+async def sweep_until_idle(party: Party, teams: tuple[str, ...]) -> None:
+    """Sweep until everybody's second of activity is over in every team."""
     async with asyncio.timeout(20):
-        while offline != teams:
-            claim = await store.claim()
-            for team in claim.teams:
-                swept = await store.sweep(team)
-                await store.reschedule(team, claim.claimed_until, swept.deadline_ms)
-                page = await store.changes(team, 0)
-                if {change.status for change in page.changes} == {"offline"}:
-                    offline.add(team)
-            await asyncio.sleep(0.1)
+        for team in teams:
+            party.store.vigil.look_closely(team, (await party.standing(team))._replace(fences={"ghost": Fence(1, 0)}))
+            while {change.status for change in (await party.page(team=team)).changes} != {"offline"}:
+                await party.sweep()
+                await asyncio.sleep(0.1)
 
 
 async def test_every_script_keeps_to_the_slot_of_its_key(
     cluster: Valkey, admin: redis.Redis, key_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    party = Party.of(cluster.url, Settings(redis_url=cluster.url, key_prefix=key_prefix))
+    settings = Settings(redis_url=cluster.url, key_prefix=key_prefix)
     touched = Touched(admin)
     with admin.monitor() as monitor:  # type: ignore[no-untyped-call]
-        async with party.running() as store:
+        async with Party(cluster.url, settings).running() as party:
             for team in TEAMS:
-                await all_operations(store, team)
-            await sweep_until_idle(store, set(TEAMS))
+                await all_operations(party, team)
+            await sweep_until_idle(party, TEAMS)
+            for user, session in [key[1:] for key in party.holds if key[0] == TEAMS[0]]:
+                party.lose(user, session, team=TEAMS[0])
+            await party.flush()
+            assert await party.store.leave([TEAMS[0]]) == [TEAMS[0]]
         touched.read(monitor.next_command)
 
     assert not caplog.records, "nothing was refused"
     assert not party.downs
-    assert touched.run == {script.sha for script in scripts.ALL}
+    assert touched.run == {script.sha for script in Scripts(settings, ":feed:0").all()}
     assert set(touched.by_key) == {f"{key_prefix}:{{{name}}}" for name in (*TEAMS, "due")}
     for key, keys in touched.by_key.items():
         assert {key_slot(each.encode()) for each in keys} == {key_slot(key.encode())}, key
