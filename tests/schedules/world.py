@@ -1,0 +1,352 @@
+"""Workers, people and faults on a real Valkey, by a clock of the test's own: what a schedule is carried out on.
+
+The steps are those of a model of how workers and Redis agree on who is there. What must hold, whatever happens, is said
+by `tests.schedules.oracle`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import Final
+
+import hiredis
+import redis
+
+from presence_server.settings import Settings
+from presence_server.store.keys import Keys
+from presence_server.store.scripts import Scripts
+from tests.schedules.node import Node, Tab
+from tests.schedules.oracle import Oracle
+from tests.schedules.virtual import Time
+from tests.schedules.wire import Request, Wire
+from tests.support.valkey import Valkey
+
+TICK_MS: Final = 1_000
+LEASE_MS: Final = 6_000
+GRACE_MS: Final = 3_000
+IDLE_MS: Final = 100_000
+# After this, whoever left a team is out of it.
+LINGER_MS: Final = 10_000
+
+_CLOCK_KEY: Final = "clock-of-the-test"
+_REDIS_TIME: Final = (
+    f"(function() local t = redis.call('GET', '{_CLOCK_KEY}') return {{ math.floor(t / 1000), t % 1000 * 1000 }} end)()"
+)
+# What changes nothing.
+_READS: Final = frozenset(
+    {"changes", "details", "get", "mget", "zrange", "exists", "publish", "info", "script", "client"}
+)
+
+Memory = dict[str, tuple[bytes, int]]
+"""All keys, as they were."""
+
+
+class Ear:
+    """Hears all that is published."""
+
+    def __init__(self, path: Path, prefix: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        self._reader = hiredis.Reader()
+        self._socket.sendall(f"PSUBSCRIBE {prefix}:*\r\n".encode())
+        self._reader.feed(self._socket.recv(1 << 20))
+        assert self._reader.gets()[0] == b"psubscribe"
+        self._socket.setblocking(False)
+
+    def heard(self) -> Iterator[tuple[str, bytes]]:
+        """The channels and messages that have come since last asked."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._reader.feed(self._socket.recv(1 << 20))
+        while (message := self._reader.gets()) is not False:
+            yield message[2].decode(), message[3]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class World:
+    """Carries out one schedule.
+
+    Args:
+        valkey: where all is kept.
+        prefix: of its keys.
+        idle_ms: the idle timeout.
+        teams: of every connection.
+        keep: remember what Valkey held before each of the last writes, so that they can be lost.
+    """
+
+    def __init__(
+        self, valkey: Valkey, prefix: str, *, idle_ms: int = IDLE_MS, teams: Sequence[str] = ("t",), keep: bool = False
+    ) -> None:
+        random.seed(0)
+        self.time = Time()
+        self.teams = tuple(teams)
+        self.settings = Settings(
+            redis_url="unix:",
+            key_prefix=prefix,
+            idle_timeout_ms=idle_ms,
+            lease_ttl_ms=LEASE_MS,
+            disconnect_grace_ms=GRACE_MS,
+        )
+        self.keys = Keys(prefix, 0)
+        self.client = redis.Redis(unix_socket_path=str(valkey.socket))
+        self.nodes: dict[str, Node] = {}
+        self.all_nodes: list[Node] = []
+        self._valkey = valkey
+        self._prefix = prefix
+        self._keep = keep
+        self._history: list[Memory] = []
+        self._counter = itertools.count()
+        self._directory = Path(tempfile.mkdtemp(prefix="world-"))
+        self._names = self._load()
+        self._ear = Ear(valkey.socket, prefix)
+        self.oracle = Oracle(self)
+        self._set_time(self.time.now_ms)
+        for slot in "ab":
+            self.start(slot)
+        self.tick(2)
+
+    def _load(self) -> dict[str, str]:
+        scripts = Scripts(self.settings, self.keys.feed_suffix, time=_REDIS_TIME).all()
+        for script in scripts:
+            self.client.script_load(script.source)
+        return {script.sha: script.name for script in scripts}
+
+    def close(self) -> None:
+        """End everything; raises what a part of a worker failed with."""
+        try:
+            for node in self.all_nodes:
+                node.close()
+        finally:
+            self._ear.close()
+            self.client.close()
+            rmtree(self._directory)
+
+    # --- people -------------------------------------------------------------------------------------------------------
+
+    def open(self, slot: str, user: str, session: str, teams: Sequence[str] = ()) -> Tab | None:
+        """Somebody opens a tab, in all teams or in some."""
+        node = self.nodes[slot]
+        if not node.running or node.worker.draining:
+            return None
+        return Tab(node, user, session, tuple(teams) or self.teams)
+
+    def find(self, slot: str, user: str, session: str) -> Tab | None:
+        """The first tab of a user that is open."""
+        node = self.nodes[slot]
+        found = [tab for tab in node.tabs if tab.open and (tab.user, tab.session) == (user, session)]
+        return found[0] if found and node.running else None
+
+    def tabs(self) -> list[Tab]:
+        """Every tab there was."""
+        return [tab for node in self.all_nodes for tab in node.tabs]
+
+    def lose(self, slot: str, user: str, session: str) -> None:
+        """Somebody closes a tab, or loses his network."""
+        if tab := self.find(slot, user, session):
+            tab.close_it(self.oracle.holders_of(tab))
+
+    def input(self, slot: str, user: str, session: str) -> None:
+        """Somebody moves his mouse."""
+        if tab := self.find(slot, user, session):
+            tab.say(type="heartbeat", idle_ms=0)
+
+    def logout(self, slot: str, user: str, session: str) -> None:
+        """Somebody signs out, in all tabs of the session."""
+        if tab := self.find(slot, user, session):
+            tab.say(type="logout")
+
+    def choose(self, slot: str, user: str, status: str) -> None:
+        """Somebody chooses a status, in all teams."""
+        node = self.nodes[slot]
+        if node.running:
+            for team in self.teams:
+                self.oracle.asked(team, user, status, node.begin(self._choose(node, team, user, status)))
+
+    def sign_out(self, slot: str, user: str) -> None:
+        """An administrator signs somebody out of all teams."""
+        node = self.nodes[slot]
+        if node.running:
+            for team in self.teams:
+                node.begin(node.worker.access.sign_out_user(team, user, by="boss"))
+
+    def set_grace(self, slot: str, grace_s: int) -> None:
+        """An administrator sets the grace of all teams."""
+        for team in self.teams:
+            self.nodes[slot].begin(self.nodes[slot].worker.access.write_settings(team, grace_ms=grace_s * 1000))
+        self.run(slot)
+
+    async def _choose(self, node: Node, team: str, user: str, status: str) -> None:
+        self.oracle.active(user)
+        await node.worker.access.choose(team, user, status, by=user)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def tick(self, times: int = 1) -> None:
+        """Time passes, and every worker does what there is to do."""
+        for _ in range(times):
+            self.advance(TICK_MS)
+            self.oracle.look()
+
+    def jump(self, times: int = 1) -> None:
+        """Time passes, and nobody gets to do anything."""
+        self._set_time(self.time.now_ms + times * TICK_MS)
+
+    def run(self, *slots: str) -> None:
+        """Some workers do all they have to do."""
+        self._quiet([self.nodes[slot] for slot in slots])
+
+    def advance_only(self, slot: str, ms: int) -> None:
+        """Let time pass, and one worker alone do what there is to do."""
+        self.advance(ms, [self.nodes[slot]])
+
+    def advance(self, ms: int, nodes: Sequence[Node] | None = None) -> None:
+        """Let time pass, from one thing that is to be done to the next, for some workers or all."""
+        end_ms = self.time.now_ms + ms
+        while True:
+            running = [node for node in (self.nodes.values() if nodes is None else nodes) if node.running]
+            self._quiet(running)
+            due_s = min((node.loop.next_ms() or float("inf") for node in running), default=float("inf"))
+            if due_s * 1000 >= end_ms:
+                break
+            self._set_time(max(self.time.now_ms, int(due_s * 1000) + 1))
+        self._set_time(end_ms)
+        self._quiet(running)
+
+    def _quiet(self, nodes: Sequence[Node]) -> None:
+        # Each in its turn, and again for as long as one of them had something to do.
+        while sum(node.run() for node in nodes if node.running):
+            self.listen()
+        self.listen()
+
+    def _set_time(self, now_ms: int) -> None:
+        self.time.now_ms = now_ms
+        self.client.set(_CLOCK_KEY, now_ms)
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+
+    def start(self, slot: str) -> Node:
+        """A worker starts, in the place of one that is gone."""
+        wire = Wire(
+            self._directory / f"{slot}{next(self._counter)}",
+            self._valkey.socket,
+            self._names,
+            before=self._before,
+            after=lambda request, replies: self.oracle.carried_out(node, request, replies),
+            sync=self._sync,
+        )
+        node = self.nodes[slot] = Node(slot, self.settings, wire, self.time, _REDIS_TIME, self.oracle.active)
+        self.all_nodes.append(node)
+        return node
+
+    def crash(self, slot: str) -> None:
+        """A worker is gone, with all its connections."""
+        node = self.nodes[slot]
+        if node.crashed_ms is None:
+            node.crashed_ms = self.time.now_ms
+            node.wire.close()
+
+    def stop(self, slot: str) -> None:
+        """A worker stands still."""
+        self.nodes[slot].stopped = True
+
+    def cont(self, slot: str) -> None:
+        """A worker that stood still goes on."""
+        self.nodes[slot].stopped = False
+
+    def drain(self, slot: str) -> None:
+        """A worker closes all its connections."""
+        node = self.nodes[slot]
+        if node.running:
+            for tab in node.tabs:
+                if tab.open:
+                    tab.holders = self.oracle.holders_of(tab)
+            node.begin(node.worker.drain(0.0))
+
+    # --- Valkey -------------------------------------------------------------------------------------------------------
+
+    def down(self) -> None:
+        """Redis goes out of reach."""
+        for node in self.all_nodes:
+            node.wire.down = True
+            node.wire.cut()
+
+    def cut_off(self, slot: str) -> None:
+        """Redis is out of reach of one worker."""
+        self.nodes[slot].wire.down = True
+        self.nodes[slot].wire.cut()
+
+    def up(self) -> None:
+        """Redis is back."""
+        for node in self.all_nodes:
+            node.wire.down = node.crashed_ms is not None
+
+    def remember(self) -> Memory:
+        """All that Redis holds."""
+        keys = sorted(self.client.scan_iter(f"{self._prefix}:*", count=1000))
+        pipeline = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.dump(key)
+            pipeline.pttl(key)
+        found = pipeline.execute()
+        return {key.decode(): (found[2 * i], max(0, found[2 * i + 1])) for i, key in enumerate(keys)}
+
+    def forget(self, writes: int = 1, *, of: str = "", silent: bool = False) -> None:
+        """Redis loses its last writes, in a failover.
+
+        Args:
+            writes: how many.
+            of: the hash tag that alone loses them; empty for all.
+            silent: nobody's connection breaks.
+        """
+        if self._history:
+            memory = self._history[-min(writes, len(self._history))]
+            if not of:
+                del self._history[-min(writes, len(self._history)) :]
+            self.restore(memory, of=of, silent=silent or bool(of))
+
+    def restore(self, memory: Memory, *, of: str = "", silent: bool = False) -> None:
+        """Redis is as it was, in a failover; see `forget`."""
+        start = f"{self._prefix}:{{{of}}}" if of else f"{self._prefix}:"
+        keys = [key for key in self.client.scan_iter(f"{self._prefix}:*", count=1000) if key.startswith(start.encode())]
+        pipeline = self.client.pipeline(transaction=False)
+        if keys:
+            pipeline.delete(*keys)
+        for key, (value, ttl_ms) in memory.items():
+            if key.startswith(start):
+                pipeline.restore(key, ttl_ms, value)
+        pipeline.execute()
+        self.oracle.rolled_back(of)
+        if not silent:
+            for node in self.all_nodes:
+                node.wire.cut()
+
+    def _before(self, request: Request) -> None:
+        self.oracle.about_to(request)
+        if self._keep and any(command.operation not in _READS for command in request.commands):
+            self._history.append(self.remember())
+            del self._history[:-6]
+
+    def _sync(self) -> None:
+        self.client.ping()
+
+    def listen(self) -> None:
+        """Hear what was published."""
+        self._sync()
+        for channel, message in self._ear.heard():
+            self.oracle.heard(channel, message)
+
+    @contextlib.contextmanager
+    def deaf(self, slot: str) -> Iterator[None]:
+        """What is published meanwhile is lost to a worker, and nobody notices."""
+        self.nodes[slot].wire.deaf = True
+        yield
+        self.nodes[slot].wire.deaf = False
