@@ -160,7 +160,6 @@ class Wire:
                 moved = True
                 if request.commands:
                     self._decide(pair, request)
-        self._sync()
         for pair in [*self._pairs]:
             moved |= self._publish(pair)
         return moved
@@ -237,6 +236,7 @@ class Wire:
             pair.subscribed = True
             pair.server.setblocking(False)
             pair.server.sendall(request.data)
+            self._sync()
             return
         answer = self._carry_out(pair, request)
         with contextlib.suppress(OSError):
@@ -252,6 +252,8 @@ class Wire:
             pair.replies.feed(part)
             while (reply := pair.replies.gets()) is not False:
                 replies.append(reply)
+        # What it published lies in the sockets of those who hear it by now.
+        self._sync()
         self._after(request, replies)
         return data
 
