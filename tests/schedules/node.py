@@ -52,7 +52,7 @@ class Node:
         wire: its network.
         time: the test's.
         redis_time: Redis's clock, in Lua.
-        on_input: is told whose input the worker gets to know of.
+        on_input: is told whose input the worker gets to know of, and how many milliseconds ago it was.
 
     Attributes:
         name: under which the index knows it, as last heard.
@@ -68,7 +68,7 @@ class Node:
         wire: Wire,
         time: Time,
         redis_time: str,
-        on_input: Callable[[str], None],
+        on_input: Callable[[str, int], None],
     ) -> None:
         self.slot = slot
         self.wire = wire
@@ -149,7 +149,7 @@ class Tab:
         live: whether it was told that statuses are fresh.
     """
 
-    def __init__(self, node: Node, user: str, session: str, teams: tuple[str, ...]) -> None:
+    def __init__(self, node: Node, user: str, session: str, teams: tuple[str, ...], idle_ms: int) -> None:
         self.node = node
         self.user = user
         self.session = session
@@ -164,7 +164,7 @@ class Tab:
         self.holders: dict[str, str] = {}
         self.connection: Any = None
         node.tabs.append(self)
-        node.loop.call_soon(self._connect)
+        node.loop.call_soon(self._connect, idle_ms)
 
     @property
     def open(self) -> bool:
@@ -184,15 +184,15 @@ class Tab:
         self.lost, self.closed_ms, self.holders = True, self.node.time.now_ms, holders
         self.node.loop.call_soon(self._lose)
 
-    def _connect(self) -> None:
+    def _connect(self, idle_ms: int) -> None:
         self.connection = self.node.worker.connections.accept(self)
         token = orjson.dumps([self.user, self.teams, self.session, self.issued_at_s]).decode()
-        self._send({"type": "hello", "token": token, "idle_ms": 0})
+        self._send({"type": "hello", "token": token, "idle_ms": idle_ms})
 
     def _send(self, message: dict[str, Any]) -> None:
         if self.code is None:
             if "idle_ms" in message:
-                self.node.on_input(self.user)
+                self.node.on_input(self.user, message["idle_ms"])
             self.node.worker.connections.received(self.connection, orjson.dumps(message))
 
     def _lose(self) -> None:

@@ -45,6 +45,8 @@ class Stored(NamedTuple):
 
     chosen: str
     status: str
+    since_ms: int
+    reason: str
     active_ms: int
     grace_ms: int
     holds: dict[tuple[str, str], int]
@@ -88,15 +90,17 @@ class Oracle:
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
-    def active(self, user: str) -> None:
+    def active(self, user: str, ago_ms: int = 0) -> None:
         """A user has given input."""
         self.users.add(user)
-        self._newest[user] = self._now
+        self._newest[user] = max(self._newest.get(user, NEVER), self._now - ago_ms)
 
-    def asked(self, team: str, user: str, status: str, task: asyncio.Task[Any]) -> None:
-        """A user has chosen."""
-        self._asked[team, user, status] += 1
-        self._answers.append(((team, user, status), task))
+    def asked(self, team: str, user: str, status: str, task: asyncio.Task[Any], by: str) -> None:
+        """Somebody has chosen for a user."""
+        self.users.add(user)
+        if by == user:
+            self._asked[team, user, status] += 1
+            self._answers.append(((team, user, status), task))
 
     def holders_of(self, tab: Tab) -> dict[str, str]:
         """Under which name each team was told of a tab last."""
@@ -223,16 +227,16 @@ class Oracle:
         """Whether the word of a tab's worker still lasts, and the team was told of it."""
         name = self._told.get((team, tab.user, tab.session), "")
         known = any(hold.session == tab.session for _, hold in self._all_holds(team, tab.user) if hold.version)
-        return known and name == tab.node.name and self._now < self._word_of(name)
+        return known and name == tab.node.name and self._now < self.word_of(name)
 
     def _is_cut_short(self, tab: Tab, team: str) -> bool:
         assert tab.closed_ms is not None
         forgiven = tab.closed_ms > self._signed_at.get((team, tab.user), NEVER)
         # Else what was left of the worker's lease was the grace.
-        stands = self._word_of(tab.holders[team]) > self._now
+        stands = self.word_of(tab.holders[team]) > self._now
         return forgiven and stands and self._now < tab.closed_ms + self._world.settings.disconnect_grace_ms
 
-    def _word_of(self, name: str) -> int:
+    def word_of(self, name: str) -> int:
         """Until when a worker's word is good: its lease, and one more if that ended while nobody swept (rule 10)."""
         until = self._vouched.get(name, NEVER)
         start, end = self._outage
@@ -253,7 +257,9 @@ class Oracle:
         row = orjson.loads(raw)
         shown: Any = self._world.client.zscore(f"{base}:active", user)
         holds = {(row[at], row[at + 1]): row[at + 2] for at in range(11, len(row), 4)}
-        return Stored(row[0] or "online", row[1], int(row[4] if shown is None else shown), row[9], holds)
+        return Stored(
+            row[0] or "online", row[1], row[2], row[3], int(row[4] if shown is None else shown), row[9], holds
+        )
 
     def standing(self, team: str) -> Standing:
         """A team's mark and fences."""
@@ -280,8 +286,9 @@ class Oracle:
                 raise Violation(f"Expected a sign-out to be final, got session {session} of {user} in {team} again")
 
     def _check_input(self, user: str, found: Stored) -> None:
-        if not self._lossy and found.active_ms > self._newest[user]:
-            raise Violation(f"Expected {user} active at {self._newest[user]} last, got {found.active_ms}")
+        newest = self._newest.get(user, 0)
+        if not self._lossy and found.active_ms > newest:
+            raise Violation(f"Expected {user} active at {newest} last, got {found.active_ms}")
 
     def _check_ghost(self, team: str, user: str, found: Stored) -> None:
         """Whoever is shown has a connection, or a grace, or a worker whose lease lasts."""

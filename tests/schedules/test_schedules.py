@@ -12,21 +12,17 @@ from typing import Any, Final
 
 import pytest
 
-from presence_server.live import teams
-from tests.schedules.world import LEASE_MS, World
+from tests.schedules.world import LEASE_MS, LINGER_S, World
 from tests.support.valkey import Valkey
 
 NewWorld = Callable[..., World]
 
 LEASE_S: Final = LEASE_MS // 1000
-# After so long a worker leaves a team that nobody of it is in any more: less than a lease, as in service.
-LINGER_S: Final = 3
 
 
 @pytest.fixture
-def new_world(shared_valkey: Valkey, key_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewWorld]:
+def new_world(shared_valkey: Valkey, key_prefix: str) -> Iterator[NewWorld]:
     """Makes the world of a schedule; workers "a" and "b" have started in it."""
-    monkeypatch.setattr(teams, "LINGER_S", LINGER_S)
     worlds: list[World] = []
 
     def make(**options: Any) -> World:
@@ -134,9 +130,11 @@ def test_same_number(world: World) -> None:
     world.nodes["b"].wire.doom("lose", "sign_out")
     world.sign_out("b", "u")
     world.run("b")
-    world.tick()
+    world.cut_off("b")
     tab = world.open("a", "u", "z")
     assert tab is not None
+    world.tick()
+    world.up()
     world.tick(2)
     assert shown(world, "u") == "online"
     assert tab.open
@@ -179,6 +177,8 @@ def test_drop_stale(world: World) -> None:
 
 def test_bury_waits(world: World) -> None:
     """Burial names the end of the lease and does nothing before the team's own clock has passed it."""
+    # Without a grace, which would cover a burial that came too early.
+    world.configure("a", grace_ms=0)
     world.open("b", "u", "s")
     world.open("a", "v", "s")
     world.tick(2)
@@ -251,20 +251,19 @@ def test_lift_once(world: World) -> None:
 
 def test_born_gap(new_world: NewWorld) -> None:
     """An index that is new begins with a gap up to its birth."""
-    world = new_world(idle_ms=7_000)
+    world = new_world(idle_ms=10_000)
     world.open("a", "u", "s")
     world.open("b", "v", "s")
     world.tick()
     world.down()
-    world.jump(4)
+    world.jump(6)
     world.input("a", "u", "s")
     world.run("a")
     world.jump(2)
     world.restore({}, of="due")
     world.jump(2)
     world.up()
-    for _ in range(4):
-        world.advance_only("b", 500)
+    world.advance_only("b", 4_000)
     assert ("offline", "idle") not in world.oracle.history["t", "u"]
     world.oracle.settle()
 
@@ -280,7 +279,7 @@ def test_idle_gap(new_world: NewWorld) -> None:
     world.run("a")
     world.jump(2)
     world.up()
-    world.advance_only("b", 500)
+    world.advance_only("b", 1_500)
     assert shown(world, "v") == "online"
     world.oracle.settle()
 
@@ -339,10 +338,17 @@ def test_leave_checked(world: World) -> None:
     world.tick()
     before = world.remember()
     world.lose("b", "u", "s")
-    world.run("b")
-    world.jump(LINGER_S + 1)
+    world.tick()
+    world.jump(LINGER_S)
     world.restore(before, silent=True)
+    # Before an audit shows the loss.
+    world.nodes["b"].wire.doom("hold", "mget")
     world.run("b")
+    world.nodes["b"].wire.release()
+    world.tick()
+    found = world.oracle.stored("t", "u")
+    assert found is not None
+    assert not found.holds
     world.oracle.settle()
 
 
@@ -547,7 +553,7 @@ def test_graces_of_a_user_are_one(world: World) -> None:
 
 def test_burial_spares_who_was_forgiven(world: World) -> None:
     """A burial leaves a grace alone that is longer than the lease; in the model it takes forgiven holds along."""
-    world.set_grace("a", 2 * LEASE_S)
+    world.configure("a", grace_ms=2 * LEASE_MS)
     world.open("b", "u", "s")
     world.tick()
     world.lose("b", "u", "s")
@@ -562,7 +568,7 @@ def test_burial_spares_who_was_forgiven(world: World) -> None:
 
 def test_burial_forgives_from_the_last_renewal_on(world: World) -> None:
     """Open holds of a dead worker are forgiven like losses, from its last beat on; in the model they just go."""
-    world.set_grace("a", 2 * LEASE_S)
+    world.configure("a", grace_ms=2 * LEASE_MS)
     world.open("b", "u", "s")
     world.tick()
     world.crash("b")

@@ -14,11 +14,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import Final
+from typing import Any, Final
 
 import hiredis
 import redis
 
+from presence_server.core.status import UserDetail
 from presence_server.settings import Settings
 from presence_server.store.keys import Keys
 from presence_server.store.scripts import Scripts
@@ -32,8 +33,8 @@ TICK_MS: Final = 1_000
 LEASE_MS: Final = 6_000
 GRACE_MS: Final = 3_000
 IDLE_MS: Final = 100_000
-# After this, whoever left a team is out of it.
-LINGER_MS: Final = 10_000
+# After so long a worker leaves a team that nobody of it is in any more.
+LINGER_S: Final = 3
 
 _CLOCK_KEY: Final = "clock-of-the-test"
 _REDIS_TIME: Final = (
@@ -140,6 +141,8 @@ class World:
             for node in self.all_nodes:
                 node.close()
         finally:
+            if keys := [*self.client.scan_iter(f"{self._prefix}:*", count=1000)]:
+                self.client.delete(*keys)
             self._ear.close()
             self._line.close()
             self.client.close()
@@ -147,12 +150,12 @@ class World:
 
     # --- people -------------------------------------------------------------------------------------------------------
 
-    def open(self, slot: str, user: str, session: str, teams: Sequence[str] = ()) -> Tab | None:
-        """Somebody opens a tab, in all teams or in some."""
+    def open(self, slot: str, user: str, session: str, teams: Sequence[str] = (), *, idle_ms: int = 0) -> Tab | None:
+        """Somebody opens a tab, in all teams or in some; his last input was `idle_ms` ago."""
         node = self.nodes[slot]
         if not node.running or node.worker.draining:
             return None
-        return Tab(node, user, session, tuple(teams) or self.teams)
+        return Tab(node, user, session, tuple(teams) or self.teams, idle_ms)
 
     def find(self, slot: str, user: str, session: str) -> Tab | None:
         """The first tab of a user that is open."""
@@ -169,39 +172,48 @@ class World:
         if tab := self.find(slot, user, session):
             tab.close_it(self.oracle.holders_of(tab))
 
-    def input(self, slot: str, user: str, session: str) -> None:
-        """Somebody moves his mouse."""
+    def input(self, slot: str, user: str, session: str, idle_ms: int = 0) -> None:
+        """Somebody has moved his mouse, so long ago."""
         if tab := self.find(slot, user, session):
-            tab.say(type="heartbeat", idle_ms=0)
+            tab.say(type="heartbeat", idle_ms=idle_ms)
 
     def logout(self, slot: str, user: str, session: str) -> None:
         """Somebody signs out, in all tabs of the session."""
         if tab := self.find(slot, user, session):
             tab.say(type="logout")
 
-    def choose(self, slot: str, user: str, status: str) -> None:
-        """Somebody chooses a status, in all teams."""
+    def choose(self, slot: str, user: str, status: str, by: str = "") -> None:
+        """Somebody chooses a status, in all teams, for himself or for another."""
         node = self.nodes[slot]
         if node.running:
             for team in self.teams:
-                self.oracle.asked(team, user, status, node.begin(self._choose(node, team, user, status)))
+                task = node.begin(self._choose(node, team, user, status, by or user))
+                self.oracle.asked(team, user, status, task, by or user)
 
-    def sign_out(self, slot: str, user: str) -> None:
-        """An administrator signs somebody out of all teams."""
+    def sign_out(self, slot: str, user: str, by: str = "boss") -> None:
+        """An administrator signs somebody out of all teams, or he does himself."""
         node = self.nodes[slot]
         if node.running:
             for team in self.teams:
-                node.begin(node.worker.access.sign_out_user(team, user, by="boss"))
+                node.begin(node.worker.access.sign_out_user(team, user, by=by))
 
-    def set_grace(self, slot: str, grace_s: int) -> None:
-        """An administrator sets the grace of all teams."""
+    def configure(self, slot: str, **settings: int) -> None:
+        """An administrator changes the settings of all teams."""
         for team in self.teams:
-            self.nodes[slot].begin(self.nodes[slot].worker.access.write_settings(team, grace_ms=grace_s * 1000))
+            self.nodes[slot].begin(self.nodes[slot].worker.access.write_settings(team, **settings))
         self.run(slot)
 
-    async def _choose(self, node: Node, team: str, user: str, status: str) -> None:
-        self.oracle.active(user)
-        await node.worker.access.choose(team, user, status, by=user)
+    def detail(self, slot: str, team: str, user: str) -> UserDetail:
+        """What a user is told of himself."""
+        task = self.nodes[slot].begin(self.nodes[slot].worker.access.read_user(team, user))
+        self.run(slot)
+        detail: UserDetail = task.result()
+        return detail
+
+    async def _choose(self, node: Node, team: str, user: str, status: str, by: str) -> None:
+        if by == user:
+            self.oracle.active(user)
+        await node.worker.access.choose(team, user, status, by=by)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
