@@ -116,6 +116,7 @@ class Node:
     def close(self) -> None:
         """End it, and see that nothing of it has failed."""
         self.wire.close()
+        self.loop.run_until_quiet(self.wire.carry)
         for task in self._tasks:
             task.cancel()
         end = self.loop.create_task(self._end())

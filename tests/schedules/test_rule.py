@@ -275,7 +275,7 @@ class Storm(Machine):
             super().teardown()
 
 
-@pytest.mark.parametrize(("machine", "examples", "steps"), [(Calm, 30, 20), (Storm, 12, 25)])
+@pytest.mark.parametrize(("machine", "examples", "steps"), [(Calm, 30, 20), (Storm, 40, 25)])
 def test_the_rule(
     machine: type[Machine],
     examples: int,

@@ -369,10 +369,12 @@ def test_audit(world: World) -> None:
 def test_compare_first(world: World) -> None:
     """Every reading compares its mark with the roster's before the roster is replaced."""
     world.open("b", "u", "s")
+    world.open("a", "v", "s")
     world.tick()
     before = world.remember()
     world.sign_out("a", "u")
     world.tick()
+    # Who has seen him go is not shown an older version of the same epoch.
     world.restore(before)
     world.oracle.settle()
 
@@ -398,7 +400,7 @@ def test_prev_tip(world: World) -> None:
     world.open("b", "u", "s")
     world.tick(2)
     before = world.remember()
-    world.choose("a", "v", "busy")
+    world.choose("a", "u", "busy")
     world.run("a", "b")
     # The choice is lost, with the worker it was made on; another version comes under its number, and one after that.
     world.crash("a")
@@ -428,10 +430,11 @@ def test_check_holds(world: World) -> None:
     """A reading also sees whether one's own holds are there; one that is not is asked for anew."""
     world.open("b", "v", "s")
     world.tick()
-    world.down()
+    world.cut_off("b")
     world.sign_out("a", "v")
+    world.tick()
     world.up()
-    world.tick(4)
+    world.tick(3)
     tab = world.tabs()[0]
     assert tab.code == 4506
     world.oracle.settle()
@@ -510,6 +513,20 @@ def test_absolute(world: World) -> None:
     world.jump()
     world.nodes["a"].wire.release()
     world.run("a")
+    found = world.oracle.stored("t", "u")
+    assert found is not None
+    assert found.active_ms == tab.opened_ms
+    world.oracle.settle()
+
+
+def test_absolute_while_a_hello_waits(world: World) -> None:
+    """The input that a hello tells of was so long ago when it came, not when Redis was back."""
+    world.down()
+    tab = world.open("a", "u", "s")
+    assert tab is not None
+    world.tick(3)
+    world.up()
+    world.tick(3)
     found = world.oracle.stored("t", "u")
     assert found is not None
     assert found.active_ms == tab.opened_ms
