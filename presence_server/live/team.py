@@ -138,7 +138,9 @@ class Team:
         for item in news:
             change = item.change
             self._own_choice(change.user, change.chosen)
-            if change.status == OFFLINE and change.reason == Reason.IDLE and change.user in self._members:
+            # New settings, too, were applied to what Redis had been told.
+            idle = change.status == OFFLINE and change.reason in (Reason.IDLE, Reason.SETTINGS)
+            if idle and change.user in self._members:
                 self._around.inputs.contradict(self.name, change.user)
         self.fanout.changed([item.change.user for item in news if item.visible])
 
