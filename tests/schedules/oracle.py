@@ -83,6 +83,7 @@ class Oracle:
         self._answers: list[tuple[tuple[str, str, str], asyncio.Task[Any]]] = []
         self._versions: dict[str, tuple[str, int]] = {}
         self._born_ms = world.time.now_ms
+        self._held_before: set[str] = set()
 
     @property
     def _now(self) -> int:
@@ -108,20 +109,22 @@ class Oracle:
         return {team: name for team, name in found.items() if name}
 
     def about_to(self, request: Request) -> None:
-        """Something is about to be carried out: note whose sessions a sign-out ends."""
+        """Something is about to be carried out: note whose sessions a sign-out may end."""
         for command in request.commands:
             if command.operation == "sign_out":
-                self._sign_out(self._team_of(command.key), [part.decode() for part in command.arguments[_GUARD:]])
+                team, user = self._team_of(command.key), command.arguments[_GUARD].decode()
+                found = self.stored(team, user)
+                self._held_before = {session for _, session in found.holds} if found else set()
 
-    def _sign_out(self, team: str, order: Sequence[str]) -> None:
+    def _signed_out(self, team: str, order: Sequence[str]) -> None:
         user, session, *_ = order
-        now_s = self._now // 1000
         if session:
             self._ended[team, user, session] = FOREVER
-        else:
-            found = self.stored(team, user)
-            for _, each in found.holds if found else ():
-                self._ended[team, user, each] = max(self._ended.get((team, user, each), NEVER), now_s - 1)
+            return
+        found = self.stored(team, user)
+        still = {each for _, each in found.holds} if found else set()
+        for each in self._held_before - still:
+            self._ended[team, user, each] = max(self._ended.get((team, user, each), NEVER), self._now // 1000 - 1)
 
     def carried_out(self, node: Node, request: Request, replies: Sequence[Any]) -> None:
         """Something was carried out."""
@@ -206,7 +209,7 @@ class Oracle:
     def _went_idle(self, team: str, user: str) -> None:
         found = self.stored(team, user)
         assert found is not None
-        idle_ms, lease_ms = self._world.settings.idle_timeout_ms, self._world.settings.lease_ttl_ms
+        idle_ms, lease_ms = self._world.idle_ms, self._world.settings.lease_ttl_ms
         start, end = self._outage
         if start < found.active_ms + idle_ms <= end and self._now < end + lease_ms // 3:
             for node, hold in self._all_holds(team, user):
@@ -234,7 +237,7 @@ class Oracle:
         forgiven = tab.closed_ms > self._signed_at.get((team, tab.user), NEVER)
         # Else what was left of the worker's lease was the grace.
         stands = self.word_of(tab.holders[team]) > self._now
-        return forgiven and stands and self._now < tab.closed_ms + self._world.settings.disconnect_grace_ms
+        return forgiven and stands and self._now < tab.closed_ms + self._world.grace_ms
 
     def word_of(self, name: str) -> int:
         """Until when a worker's word is good: its lease, and one more if that ended while nobody swept (rule 10)."""
@@ -357,7 +360,7 @@ class Oracle:
                     continue
                 for node, hold in self._all_holds(team, user):
                     is_there = (node.name, hold.session) in found.holds and hold.version and node.running
-                    if is_there and hold.active_s * 1000 + self._world.settings.idle_timeout_ms > self._now:
+                    if is_there and hold.active_s * 1000 + self._world.idle_ms > self._now:
                         raise Violation(f"Expected {user} shown in {team}, got him idle; {node.slot} knows better")
 
     def check(self, when: str) -> None:
@@ -390,7 +393,7 @@ class Oracle:
             raise Violation(f"Expected the tabs {dict(opened)} to be held in {team}, {when}, got {expected}")
 
     def _check_statuses(self, team: str, when: str) -> None:
-        idle_ms = self._world.settings.idle_timeout_ms
+        idle_ms = self._world.idle_ms
         for user in self.users:
             found = self.stored(team, user)
             if found is None:

@@ -263,7 +263,7 @@ def test_born_gap(new_world: NewWorld) -> None:
     world.restore({}, of="due")
     world.jump(2)
     world.up()
-    world.advance_only("b", 4_000)
+    world.advance_only("b", 2_000)
     assert ("offline", "idle") not in world.oracle.history["t", "u"]
     world.oracle.settle()
 

@@ -109,6 +109,7 @@ class World:
             lease_ttl_ms=LEASE_MS,
             disconnect_grace_ms=GRACE_MS,
         )
+        self.idle_ms, self.grace_ms = idle_ms, GRACE_MS
         self.keys = Keys(prefix, 0)
         self.client = redis.Redis(unix_socket_path=str(valkey.socket))
         self.nodes: dict[str, Node] = {}
@@ -199,6 +200,8 @@ class World:
 
     def configure(self, slot: str, **settings: int) -> None:
         """An administrator changes the settings of all teams."""
+        self.idle_ms = settings.get("idle_timeout_ms", self.idle_ms)
+        self.grace_ms = settings.get("grace_ms", self.grace_ms)
         for team in self.teams:
             self.nodes[slot].begin(self.nodes[slot].worker.access.write_settings(team, **settings))
         self.run(slot)
