@@ -1,21 +1,20 @@
-"""What must hold in every schedule: no word broken, no ghost, sign-outs final, the newest input; in the end all agree.
+"""What must hold in every schedule: no word broken, no ghost, sign-outs final, the newest input.
 
 Watches what is carried out and what is published. Where Redis has lost writes, what it lost may be missing, not more.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from presence_server.core.status import OFFLINE
 from presence_server.store.hold import Hold
 from presence_server.store.scripts import GAP_MS
-from presence_server.store.types import Standing, standing_of
+from tests.schedules.stored import Stored
 from tests.schedules.wire import Request
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
 NEVER: Final = -(10**15)
 FOREVER: Final = 10**15
 # A sweep comes twice a second, and a worker takes a moment for what it has to do.
-_SLACK_MS: Final = 2_000
-# Input of somebody visible is told at the latest after this share of the timeout, or so long.
-_TOLD_SHARE: Final = 4
+SLACK_MS: Final = 2_000
 # The guard of every numbered write, before its own arguments; see write.lua.
 _GUARD: Final = 7
 
@@ -36,29 +33,14 @@ class Violation(AssertionError):
     """Something happened that never may."""
 
 
-class Stored(NamedTuple):
-    """A user, as team.lua keeps him.
-
-    Attributes:
-        holds: by worker and session, open connections.
-    """
-
-    chosen: str
-    status: str
-    since_ms: int
-    reason: str
-    active_ms: int
-    grace_ms: int
-    holds: dict[tuple[str, str], int]
-
-
 class Oracle:
     """Sees everything, and objects.
 
     Attributes:
         users: everybody who ever did anything.
-        statuses: by team and user, what was published last.
         history: by team and user, all statuses that were published, with their reasons.
+        rolled_back_ms: when Redis lost something last.
+        lossy: whether it ever did.
     """
 
     def __init__(self, world: World) -> None:
@@ -72,15 +54,14 @@ class Oracle:
         self._limits: dict[str, int] = {}
         self._contact_ms = world.time.now_ms
         self._outage = (NEVER, NEVER)
-        self._rolled_back_ms = NEVER
-        self._lossy = False
+        self.rolled_back_ms = NEVER
+        self.lossy = False
         # By team, user and session: under which name the team was told of it last; and the newest token signed out.
         self._told: dict[tuple[str, str, str], str] = {}
         self._ended: dict[tuple[str, str, str], int] = {}
         self._signed_at: dict[tuple[str, str], int] = {}
         self._asked: Counter[tuple[str, str, str]] = Counter()
         self._chosen: Counter[tuple[str, str, str]] = Counter()
-        self._answers: list[tuple[tuple[str, str, str], asyncio.Task[Any]]] = []
         self._versions: dict[str, tuple[str, int]] = {}
         self._born_ms = world.time.now_ms
         self._held_before: set[str] = set()
@@ -96,12 +77,11 @@ class Oracle:
         self.users.add(user)
         self._newest[user] = max(self._newest.get(user, NEVER), self._now - ago_ms)
 
-    def asked(self, team: str, user: str, status: str, task: asyncio.Task[Any], by: str) -> None:
+    def asked(self, team: str, user: str, status: str, by: str) -> None:
         """Somebody has chosen for a user."""
         self.users.add(user)
         if by == user:
             self._asked[team, user, status] += 1
-            self._answers.append(((team, user, status), task))
 
     def holders_of(self, tab: Tab) -> dict[str, str]:
         """Under which name each team was told of a tab last."""
@@ -113,7 +93,7 @@ class Oracle:
         for command in request.commands:
             if command.operation == "sign_out":
                 team, user = self._team_of(command.key), command.arguments[_GUARD].decode()
-                found = self.stored(team, user)
+                found = self._world.stored(team, user)
                 self._held_before = {session for _, session in found.holds} if found else set()
 
     def _signed_out(self, team: str, order: Sequence[str]) -> None:
@@ -121,7 +101,7 @@ class Oracle:
         if session:
             self._ended[team, user, session] = FOREVER
             return
-        found = self.stored(team, user)
+        found = self._world.stored(team, user)
         still = {each for _, each in found.holds} if found else set()
         for each in self._held_before - still:
             self._ended[team, user, each] = max(self._ended.get((team, user, each), NEVER), self._now // 1000 - 1)
@@ -158,7 +138,7 @@ class Oracle:
 
     def rolled_back(self, of: str) -> None:
         """Redis has lost something, with the hash tag `of` or, empty, of everything."""
-        self._rolled_back_ms, self._lossy = self._now, True
+        self.rolled_back_ms, self.lossy = self._now, True
         self._versions.clear()
         if of != "due":
             # What was lost may be done once more, and a sign-out may be among it.
@@ -203,16 +183,16 @@ class Oracle:
         if status == OFFLINE and before != OFFLINE:
             if reason == "idle":
                 self._went_idle(team, user)
-            elif reason == "disconnected" and self._now - self._rolled_back_ms > 2 * self._world.settings.lease_ttl_ms:
+            elif reason == "disconnected" and self._now - self.rolled_back_ms > 2 * self._world.settings.lease_ttl_ms:
                 self._went_away(team, user)
 
     def _went_idle(self, team: str, user: str) -> None:
-        found = self.stored(team, user)
+        found = self._world.stored(team, user)
         assert found is not None
         idle_ms, lease_ms = self._world.idle_ms, self._world.settings.lease_ttl_ms
         start, end = self._outage
         if start < found.active_ms + idle_ms <= end and self._now < end + lease_ms // 3:
-            for node, hold in self._all_holds(team, user):
+            for node, hold in self.holds(team, user):
                 if node.running and hold.version and hold.active_s * 1000 + idle_ms > self._now:
                     raise Violation(f"Expected nobody to idle in an outage, got {user}, who was active on {node.slot}")
 
@@ -229,7 +209,7 @@ class Oracle:
     def _vouches(self, tab: Tab, team: str) -> bool:
         """Whether the word of a tab's worker still lasts, and the team was told of it."""
         name = self._told.get((team, tab.user, tab.session), "")
-        known = any(hold.session == tab.session for _, hold in self._all_holds(team, tab.user) if hold.version)
+        known = any(hold.session == tab.session for _, hold in self.holds(team, tab.user) if hold.version)
         return known and name == tab.node.name and self._now < self.word_of(name)
 
     def _is_cut_short(self, tab: Tab, team: str) -> bool:
@@ -245,35 +225,18 @@ class Oracle:
         start, end = self._outage
         return end + self._world.settings.lease_ttl_ms if start < until <= end else until
 
-    def _all_holds(self, team: str, user: str) -> list[tuple[Node, Hold]]:
+    def holds(self, team: str, user: str) -> list[tuple[Node, Hold]]:
+        """The holds of a user in a team, on all workers that live."""
         nodes = [node for node in self._world.nodes.values() if node.crashed_ms is None]
         return [(node, hold) for node in nodes for hold in node.holds(team) if hold.user == user]
 
     # --- what stands in Redis -----------------------------------------------------------------------------------------
 
-    def stored(self, team: str, user: str) -> Stored | None:
-        """A user, as Redis has him."""
-        base = self._keys.team(team)
-        raw: Any = self._world.client.get(f"{base}:user:{user}")
-        if raw is None:
-            return None
-        row = orjson.loads(raw)
-        shown: Any = self._world.client.zscore(f"{base}:active", user)
-        holds = {(row[at], row[at + 1]): row[at + 2] for at in range(11, len(row), 4)}
-        return Stored(
-            row[0] or "online", row[1], row[2], row[3], int(row[4] if shown is None else shown), row[9], holds
-        )
-
-    def standing(self, team: str) -> Standing:
-        """A team's mark and fences."""
-        raw: Any = self._world.client.get(self._keys.mark(team))
-        return standing_of(raw)
-
     def look(self) -> None:
         """See that nobody stands there who may not, at this instant."""
         for team in self._world.teams:
             for user in self.users:
-                found = self.stored(team, user)
+                found = self._world.stored(team, user)
                 if found is not None:
                     self._check_signed_out(team, user, found)
                     self._check_input(user, found)
@@ -290,151 +253,20 @@ class Oracle:
 
     def _check_input(self, user: str, found: Stored) -> None:
         newest = self._newest.get(user, 0)
-        if not self._lossy and found.active_ms > newest:
+        if not self.lossy and found.active_ms > newest:
             raise Violation(f"Expected {user} active at {newest} last, got {found.active_ms}")
 
     def _check_ghost(self, team: str, user: str, found: Stored) -> None:
         """Whoever is shown has a connection, or a grace, or a worker whose lease lasts."""
         lease_ms = self._world.settings.lease_ttl_ms
-        since = max(self._rolled_back_ms, self._born_ms)
-        if self._now <= since + 3 * lease_ms + _SLACK_MS and since > NEVER and self._lossy:
+        since = max(self.rolled_back_ms, self._born_ms)
+        if self._now <= since + 3 * lease_ms + SLACK_MS and since > NEVER and self.lossy:
             return
         late = any(node.wire.late for node in self._world.all_nodes)
-        if found.status == OFFLINE or found.grace_ms > self._now - _SLACK_MS or late:
+        if found.status == OFFLINE or found.grace_ms > self._now - SLACK_MS or late:
             return
         if any(tab.open and tab.user == user for tab in self._world.tabs()):
             return
         ends = [max(self._vouched.get(name, self._now), self._limits.get(name, NEVER)) for name, _ in found.holds]
-        if max([*ends, self._outage[1]]) + GAP_MS + _SLACK_MS < self._now:
+        if max([*ends, self._outage[1]]) + GAP_MS + SLACK_MS < self._now:
             raise Violation(f"Expected nobody of {user} in {team}, got {found}")
-
-    # --- the end ------------------------------------------------------------------------------------------------------
-
-    def settle(self) -> None:
-        """Faults are over: within two leases and a little everything must agree, and stay so as late calls come in."""
-        world = self._world
-        lease = world.settings.lease_ttl_ms // 1000
-        world.up()
-        for node in world.all_nodes:
-            node.wire.forgive()
-            node.wire.release()
-        # One more, so that somebody sweeps even if all the others are gone.
-        world.start("c")
-        world.tick(2)
-        self._check_told()
-        self.quiet(2 * lease + 4)
-        self.check("while those that stand still are dead")
-        if any(node.stopped for node in world.nodes.values()):
-            for slot in world.nodes:
-                world.cont(slot)
-            self.quiet(lease + 4)
-        if any(node.wire.late for node in world.all_nodes):
-            for node in world.all_nodes:
-                while node.wire.late:
-                    node.wire.arrive_late()
-            self.quiet(2 * lease + 4)
-        self.check("at the end")
-        for tab in world.tabs():
-            if tab.open:
-                tab.close_it(self.holders_of(tab))
-        self.quiet(4 * lease)
-        self.check("after everybody has left")
-        self._check_leftovers()
-
-    def quiet(self, ticks: int) -> None:
-        """Time passes in which everybody who is there moves his mouse, and nothing else happens."""
-        for _ in range(ticks):
-            for tab in self._world.tabs():
-                if tab.open and tab.node.running:
-                    tab.say(type="heartbeat", idle_ms=0)
-            self._world.tick()
-
-    def _check_told(self) -> None:
-        """With nobody moving: is anybody idle in Redis although the worker that has him knows better?"""
-        if self._now - self._rolled_back_ms <= self._world.settings.lease_ttl_ms:
-            return
-        for team in self._world.teams:
-            for user in self.users:
-                found = self.stored(team, user)
-                if found is None or found.status != OFFLINE:
-                    continue
-                for node, hold in self._all_holds(team, user):
-                    is_there = (node.name, hold.session) in found.holds and hold.version and node.running
-                    if is_there and hold.active_s * 1000 + self._world.idle_ms > self._now:
-                        raise Violation(f"Expected {user} shown in {team}, got him idle; {node.slot} knows better")
-
-    def check(self, when: str) -> None:
-        """All agree: holds, statuses, rosters, choices."""
-        for node in self._world.all_nodes:
-            if node.worker.failure is not None:
-                raise node.worker.failure
-        for team in self._world.teams:
-            self._check_holds(team, when)
-            self._check_statuses(team, when)
-            self._check_views(team, when)
-        for (team, user, status), task in self._answers:
-            done = task.done() and not task.cancelled() and task.exception() is None
-            if done and not self._lossy and not self._chosen[team, user, status]:
-                raise Violation(f"Expected {status} of {user} in {team} to be carried out, got it acknowledged only")
-
-    def _check_holds(self, team: str, when: str) -> None:
-        expected = {}
-        for node in self._world.nodes.values():
-            for hold in node.holds(team) if node.running else ():
-                expected[hold.user, node.name, hold.session] = hold.connections
-        found = {}
-        for user in self.users:
-            stored = self.stored(team, user)
-            found.update({(user, *key): opened for key, opened in stored.holds.items()} if stored else {})
-        if found != expected:
-            raise Violation(f"Expected holds in {team}, {when}, to be {expected}, got {found}")
-        opened = Counter((tab.user, tab.node.name, tab.session) for tab in self._present(team))
-        if opened != Counter(expected):
-            raise Violation(f"Expected the tabs {dict(opened)} to be held in {team}, {when}, got {expected}")
-
-    def _check_statuses(self, team: str, when: str) -> None:
-        idle_ms = self._world.idle_ms
-        for user in self.users:
-            found = self.stored(team, user)
-            if found is None:
-                continue
-            wanted = found.chosen if found.holds and found.active_ms + idle_ms > self._now else OFFLINE
-            if found.status != wanted:
-                raise Violation(f"Expected {user} to be {wanted} in {team}, {when}, got {found}")
-            known_s = max((hold.active_s for node, hold in self._all_holds(team, user) if node.running), default=0)
-            if found.status == OFFLINE and known_s * 1000 + idle_ms > self._now + _SLACK_MS:
-                raise Violation(f"Expected {user} shown in {team}, {when}, got him idle; his worker knows better")
-
-    def _check_views(self, team: str, when: str) -> None:
-        found = {user: stored.status for user in self.users if (stored := self.stored(team, user)) is not None}
-        real = {user: status for user, status in found.items() if status != OFFLINE}
-        for tab in self._present(team):
-            view = tab.views[team]
-            if view.statuses() != real or not view.complete or not tab.live:
-                raise Violation(f"Expected {tab.user} on {tab.node.slot} to see {real}, {when}, got {view}")
-
-    def _present(self, team: str) -> list[Tab]:
-        """The tabs in a team that are open on workers that run."""
-        return [tab for tab in self._world.tabs() if tab.open and tab.node.running and team in tab.teams]
-
-    def _check_leftovers(self) -> None:
-        """Nothing is kept of who is gone."""
-        client, due = self._world.client, self._keys.due
-        names = {node.name for node in self._world.nodes.values() if node.running}
-        for team in self._world.teams:
-            here = {name for name, fence in self.standing(team).fences.items() if not fence.left_ms}
-            left = here - (names if self._lossy else set())
-            kept = [key.decode() for key in client.scan_iter(f"{self._keys.team(team)}:held:*", count=1000)]
-            if left or kept:
-                raise Violation(f"Expected nothing left in {team}, got {left or kept}")
-        workers: Any = client.zrange(f"{due}:workers", 0, -1)
-        numbers: Any = client.hkeys(f"{due}:numbers")
-        known = {name.decode() for name in [*workers, *numbers]}
-        of = {key.decode().rpartition(":")[2] for key in client.scan_iter(f"{due}:of:*", count=1000)}
-        orders: Any = client.hgetall(f"{due}:burials")
-        stale = (known - names) | (of - (names if self._lossy else set()))
-        if stale or orders or client.exists(f"{due}:dead", f"{due}:lifted"):
-            raise Violation(f"Expected nothing left in the index, got {stale or orders or 'somebody dead'}")
-        for node in self._world.nodes.values():
-            if node.running and node.lanes():
-                raise Violation(f"Expected {node.slot} to be in no team, got {node.lanes()}")

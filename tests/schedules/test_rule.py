@@ -1,55 +1,26 @@
-"""Section 2 of the contract as machines: whatever happens, in whatever order, people are told what the rule says.
+"""Section 2 of the contract as a machine: whatever happens, in whatever order, people are told what the rule says.
 
-In calm weather every status, its reason and its instant are compared with `Person`, which knows the contract and
-nothing of how it is stored. In storms, in which answers get lost, workers stand still or die, Redis goes away, comes
-back, and has forgotten something, the oracle says what never may happen, and in the end all must agree again.
+Every status, its reason and its instant are compared with `Person`, which knows the contract and nothing of how it is
+stored. The weather is calm: but for crashes, nothing goes wrong.
 """
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from itertools import count
-from typing import Any, ClassVar, Final
+from typing import Final
 
 import hypothesis.strategies as st
-import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from presence_server.core.status import OFFLINE
-from tests.schedules.node import Tab
+from tests.schedules.machine import IDLE_MS, SESSIONS, SLOTS, STATUSES, USERS, Machine, run
 from tests.schedules.rule import NOTHING, Person, Told
-from tests.schedules.world import GRACE_MS, LEASE_MS, World
+from tests.schedules.world import GRACE_MS
 from tests.support.valkey import Valkey
 
-DEV: Any = {"phases": [Phase.generate], "report_multiple_bugs": False}
-LONG: Final = bool(os.environ.get("PRESENCE_TEST_LONG"))
-
-IDLE_MS: Final = 7_000
 STEP_MS: Final = 250
 
-SLOTS: Final = st.sampled_from("ab")
-USERS: Final = st.sampled_from(["u", "v"])
-SESSIONS: Final = st.sampled_from(["s", "z"])
-STATUSES: Final = st.sampled_from(["online", "busy"])
 AGO_MS: Final = st.sampled_from([0, 0, 2_000, 8_000])
-
-
-class Machine(RuleBasedStateMachine):
-    """A world, and its end."""
-
-    valkey: ClassVar[Valkey]
-    prefix: ClassVar[str]
-    names: ClassVar[Any] = count()
-    options: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World(self.valkey, f"{self.prefix}-{next(self.names)}", idle_ms=IDLE_MS, **self.options)
-
-    def teardown(self) -> None:
-        self.world.close()
 
 
 class Calm(Machine):
@@ -58,7 +29,6 @@ class Calm(Machine):
     def __init__(self) -> None:
         super().__init__()
         self.people: defaultdict[str, Person] = defaultdict(Person)
-        self.tabs: list[Tab] = []
         self.timeout, self.set_at = IDLE_MS, 0
 
     @property
@@ -77,8 +47,7 @@ class Calm(Machine):
         if session in person.refused:
             assert tab.code == 4506
             return
-        assert tab.open
-        self.tabs.append(tab)
+        assert tab.open, tab.code
         person.tabs[slot, session] = person.tabs.get((slot, session), 0) + 1
         person.active = max(person.active, self.now - ago_ms)
         self.happened(user, "signed_in")
@@ -166,7 +135,7 @@ class Calm(Machine):
     def compare(self) -> None:
         self.world.oracle.look()
         for user, person in self.people.items():
-            found = self.world.oracle.stored("t", user)
+            found = self.world.stored("t", user)
             told = Told(found.status, found.since_ms, found.reason) if found else NOTHING
             person.check(told, self.now, self.timeout, self.set_at)
             assert found is None or found.chosen == person.chosen
@@ -179,121 +148,5 @@ class Calm(Machine):
                 assert (detail.status, detail.chosen) == (person.told.status, person.chosen)
 
 
-class Storm(Machine):
-    """Everything goes wrong that may."""
-
-    options: ClassVar[dict[str, Any]] = {"keep": True}
-
-    @rule(slot=SLOTS, user=USERS, session=SESSIONS)
-    def open(self, slot: str, user: str, session: str) -> None:
-        self.world.open(slot, user, session)
-
-    @rule(slot=SLOTS, user=USERS, session=SESSIONS)
-    def lose(self, slot: str, user: str, session: str) -> None:
-        self.world.lose(slot, user, session)
-
-    @rule(slot=SLOTS, user=USERS, session=SESSIONS)
-    def input(self, slot: str, user: str, session: str) -> None:
-        self.world.input(slot, user, session)
-
-    @rule(slot=SLOTS, user=USERS, session=SESSIONS)
-    def logout(self, slot: str, user: str, session: str) -> None:
-        self.world.logout(slot, user, session)
-
-    @rule(slot=SLOTS, user=USERS)
-    def sign_out(self, slot: str, user: str) -> None:
-        self.world.sign_out(slot, user)
-
-    @rule(slot=SLOTS, user=USERS, status=STATUSES)
-    def choose(self, slot: str, user: str, status: str) -> None:
-        self.world.choose(slot, user, status)
-
-    @rule(slot=SLOTS)
-    def run_one(self, slot: str) -> None:
-        self.world.run(slot)
-
-    @rule(ticks=st.integers(1, 4))
-    def tick(self, ticks: int) -> None:
-        self.world.tick(ticks)
-
-    @rule(ticks=st.integers(1, LEASE_MS // 1000 + 1))
-    def jump(self, ticks: int) -> None:
-        self.world.jump(ticks)
-
-    @rule(
-        slot=SLOTS,
-        fate=st.sampled_from(["cut", "halve", "lose", "straggle", "hold"]),
-        operation=st.sampled_from(["hold", "choose", "sign_out", "enlist", "claim", "sweep", "drop", "part", "touch"]),
-    )
-    def doom(self, slot: str, fate: Any, operation: str) -> None:
-        self.world.nodes[slot].wire.doom(fate, operation)
-
-    @rule(slot=SLOTS)
-    def arrive(self, slot: str) -> None:
-        wire = self.world.nodes[slot].wire
-        wire.release()
-        if wire.late:
-            wire.arrive_late()
-
-    @rule(slot=SLOTS)
-    def stop(self, slot: str) -> None:
-        self.world.stop(slot)
-
-    @rule(slot=SLOTS)
-    def go_on(self, slot: str) -> None:
-        self.world.cont(slot)
-
-    @rule(slot=SLOTS)
-    def crash(self, slot: str) -> None:
-        self.world.crash(slot)
-        self.world.start(slot)
-
-    @rule(slot=SLOTS)
-    def cut_off(self, slot: str) -> None:
-        self.world.cut_off(slot)
-
-    @rule()
-    def down(self) -> None:
-        self.world.down()
-
-    @rule()
-    def up(self) -> None:
-        self.world.up()
-
-    @rule(slot=SLOTS)
-    def cut_subscription(self, slot: str) -> None:
-        self.world.nodes[slot].wire.cut_subscription()
-
-    @rule(writes=st.integers(1, 4), silent=st.booleans())
-    def fail_over(self, writes: int, silent: bool) -> None:
-        self.world.forget(writes, silent=silent)
-
-    def teardown(self) -> None:
-        try:
-            self.world.oracle.settle()
-        finally:
-            super().teardown()
-
-
-@pytest.mark.parametrize(("machine", "examples", "steps"), [(Calm, 30, 20), (Storm, 40, 25)])
-def test_the_rule(
-    machine: type[Machine],
-    examples: int,
-    steps: int,
-    shared_valkey: Valkey,
-    key_prefix: str,
-) -> None:
-    class Run(machine):  # type: ignore[misc, valid-type]
-        pass
-
-    Run.valkey, Run.prefix = shared_valkey, key_prefix
-    run_state_machine_as_test(
-        Run,
-        settings=settings(
-            max_examples=examples * (20 if LONG else 1),
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            **DEV,
-        ),
-    )
+def test_the_rule(shared_valkey: Valkey, key_prefix: str) -> None:
+    run(Calm, shared_valkey, key_prefix, examples=30, steps=20)

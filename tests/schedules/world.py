@@ -9,28 +9,32 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, Final
+from typing import Final
 
-import hiredis
 import redis
 
-from presence_server.core.status import UserDetail
+from presence_server.core.status import OFFLINE, UserDetail
 from presence_server.settings import Settings
 from presence_server.store.keys import Keys
 from presence_server.store.scripts import Scripts
+from presence_server.store.types import Standing
+from tests.schedules.line import Ear, Line
+from tests.schedules.memory import Memory, recall, remember
 from tests.schedules.node import Node, Tab
 from tests.schedules.oracle import Oracle
+from tests.schedules.outcome import Outcome
+from tests.schedules.stored import Stored, read_standing, read_user
 from tests.schedules.virtual import Time
 from tests.schedules.wire import Request, Wire
 from tests.support.valkey import Valkey
 
 TICK_MS: Final = 1_000
 LEASE_MS: Final = 6_000
+LEASE_S: Final = LEASE_MS // 1000
 GRACE_MS: Final = 3_000
 IDLE_MS: Final = 100_000
 # After so long a worker leaves a team that nobody of it is in any more.
@@ -44,45 +48,6 @@ _REDIS_TIME: Final = (
 _READS: Final = frozenset(
     {"changes", "details", "get", "mget", "zrange", "exists", "publish", "info", "script", "client"}
 )
-
-Memory = dict[str, tuple[bytes, int]]
-"""All keys, as they were."""
-
-
-class Line:
-    """A connection for what is asked all the time: a client's would cost more than everything else."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(path))
-        self._reader = hiredis.Reader()
-
-    def call(self, command: bytes) -> Any:
-        """Send one command, and wait for its answer."""
-        self._socket.sendall(command)
-        while (reply := self._reader.gets()) is False:
-            self._reader.feed(self._socket.recv(1 << 20))
-        return reply
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-class Ear(Line):
-    """Hears all that is published."""
-
-    def __init__(self, path: Path, prefix: str) -> None:
-        super().__init__(path)
-        self.call(f"PSUBSCRIBE {prefix}:*\r\n".encode())
-        self._socket.setblocking(False)
-
-    def heard(self) -> Iterator[tuple[str, bytes]]:
-        """The channels and messages that have come since last asked."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self._reader.feed(self._socket.recv(1 << 20))
-        while (message := self._reader.gets()) is not False:
-            yield message[2].decode(), message[3]
 
 
 class World:
@@ -188,8 +153,8 @@ class World:
         node = self.nodes[slot]
         if node.running:
             for team in self.teams:
-                task = node.begin(self._choose(node, team, user, status, by or user))
-                self.oracle.asked(team, user, status, task, by or user)
+                node.begin(self._choose(node, team, user, status, by or user))
+                self.oracle.asked(team, user, status, by or user)
 
     def sign_out(self, slot: str, user: str, by: str = "boss") -> None:
         """An administrator signs somebody out of all teams, or he does himself."""
@@ -205,6 +170,25 @@ class World:
         for team in self.teams:
             self.nodes[slot].begin(self.nodes[slot].worker.access.write_settings(team, **settings))
         self.run(slot)
+
+    def settle(self) -> None:
+        """Nothing goes wrong any more: see that all comes right again."""
+        Outcome(self).settle()
+
+    # --- what stands in Redis -----------------------------------------------------------------------------------------
+
+    def stored(self, team: str, user: str) -> Stored | None:
+        """A user, as Redis has him."""
+        return read_user(self.client, self.keys, team, user)
+
+    def standing(self, team: str) -> Standing:
+        """A team's mark, and the workers in it."""
+        return read_standing(self.client, self.keys, team)
+
+    def shown(self, user: str, team: str = "t") -> str:
+        """What a user is shown as."""
+        found = self.stored(team, user)
+        return found.status if found else OFFLINE
 
     def detail(self, slot: str, team: str, user: str) -> UserDetail:
         """What a user is told of himself."""
@@ -321,13 +305,7 @@ class World:
 
     def remember(self) -> Memory:
         """All that Redis holds."""
-        keys = sorted(self.client.scan_iter(f"{self._prefix}:*", count=1000))
-        pipeline = self.client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.dump(key)
-            pipeline.pttl(key)
-        found = pipeline.execute()
-        return {key.decode(): (found[2 * i], max(0, found[2 * i + 1])) for i, key in enumerate(keys)}
+        return remember(self.client, self._prefix)
 
     def forget(self, writes: int = 1, *, of: str = "", silent: bool = False) -> None:
         """Redis loses its last writes, in a failover.
@@ -345,15 +323,7 @@ class World:
 
     def restore(self, memory: Memory, *, of: str = "", silent: bool = False) -> None:
         """Redis is as it was, in a failover; see `forget`."""
-        start = f"{self._prefix}:{{{of}}}" if of else f"{self._prefix}:"
-        keys = [key for key in self.client.scan_iter(f"{self._prefix}:*", count=1000) if key.startswith(start.encode())]
-        pipeline = self.client.pipeline(transaction=False)
-        if keys:
-            pipeline.delete(*keys)
-        for key, (value, ttl_ms) in memory.items():
-            if key.startswith(start):
-                pipeline.restore(key, ttl_ms, value)
-        pipeline.execute()
+        recall(self.client, memory, f"{self._prefix}:{{{of}}}" if of else f"{self._prefix}:")
         self.oracle.rolled_back(of)
         if not silent:
             for node in self.all_nodes:
