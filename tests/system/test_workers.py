@@ -53,9 +53,20 @@ def sockets_of(pid: int) -> int:
     return sum(os.path.islink(name) and os.readlink(name).startswith("socket:") for name in names)
 
 
-def lost_of(people: Sequence[Client]) -> list[Client]:
-    """Those that were cut off without a word."""
-    return [person for person in people if person.close_code == 1006]
+async def some_are_lost(server: Supervised, people: Sequence[Client]) -> list[Client]:
+    """Wait for the end of a process, and for the next one; returns those whose connection it took along."""
+
+    async def open_ones() -> bool:
+        found = await scrape(server)
+        held = [person for person in people if person.close_code is None]
+        return found["presence_workers"] == server.processes and found["presence_connections"] == len(held)
+
+    await asyncio.to_thread(server.await_sync, lambda: "was ended by SIGKILL" in server.log())
+    await becomes(open_ones, True, within_s=4 * SOON_S)
+    lost = [person for person in people if person.close_code is not None]
+    assert 0 < len(lost) < len(people)
+    assert {person.close_code for person in lost} == {1006}
+    return lost
 
 
 async def scrape(server: Supervised) -> dict[str, float]:
@@ -117,14 +128,9 @@ async def test_metrics_add_up_whichever_process_is_asked(running: Running) -> No
         assert (found["presence_workers"], found["presence_ready"]) == (2, 2)
     before = await scrape(server)
     os.kill(server.members()[0], signal.SIGKILL)
-    await becomes(_async(lambda: len(lost_of(people))), 5)
-
-    async def workers() -> float:
-        return (await scrape(server))["presence_workers"]
-
-    await becomes(workers, 2.0, within_s=2 * SOON_S)
+    lost = await some_are_lost(server, people)
     after = await scrape(server)
-    assert after["presence_connections"] == 5
+    assert after["presence_connections"] == 10 - len(lost)
     assert after["presence_worker_restarts_total"] == 1
     fallen = {
         name: (before[name], after[name]) for name in before if name.endswith("_total") and after[name] < before[name]
@@ -170,8 +176,7 @@ async def test_a_process_that_is_killed_is_started_again(running: Running) -> No
     victim, other = server.members()
     people = [await site.connect(f"user{number}") for number in range(6)]
     os.kill(victim, signal.SIGKILL)
-    await becomes(_async(lambda: len(lost_of(people))), 3)
-    lost = lost_of(people)
+    lost = await some_are_lost(server, people)
     back = [await site.connect(person.name.partition("@")[0], resume_from=person) for person in lost]
     await asyncio.to_thread(server.await_sync, lambda: len(server.members()) == 2)
     assert other in server.members()
