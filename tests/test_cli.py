@@ -46,6 +46,16 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     server.close()
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A server with an embedded Valkey that others get in the way of."""
+    directory = tmp_path_factory.mktemp("standing")
+    server = Worker("standing", directory, {"jwt_secret": SECRET, "data_dir": directory / "data", "drain_timeout": 0})
+    server.start()
+    yield server
+    server.close()
+
+
 def test_the_version_is_the_packages() -> None:
     done = run("--version")
     assert done.stdout == f"presence-server {importlib.metadata.version('presence-server')}\n"
@@ -189,20 +199,19 @@ def test_serve_logs_json_when_asked_to(worker: Worker) -> None:
     assert f"Listening on {worker.http_url}" in messages
 
 
-def test_a_second_server_on_the_folder_refuses_to_start(worker: Worker, tmp_path: Path) -> None:
-    worker.start()
-    done = run("serve", jwt_secret=SECRET, data_dir=tmp_path / "data", port=0)
+def test_a_second_server_on_the_folder_refuses_to_start(standing: Worker) -> None:
+    folder = standing.environment["PRESENCE_DATA_DIR"]
+    done = run("serve", jwt_secret=SECRET, data_dir=folder, port=0)
     assert done.returncode == 1
-    assert str(tmp_path / "data") in done.stderr
+    assert folder in done.stderr
     assert "PRESENCE_REDIS_URL" in done.stderr
-    assert get(worker.port, "/readyz")[0] == 200
+    assert get(standing.port, "/readyz")[0] == 200
 
 
-def test_a_port_in_use_is_told_in_one_line(worker: Worker, tmp_path: Path) -> None:
-    worker.start()
-    done = run("serve", jwt_secret=SECRET, data_dir=tmp_path / "other", port=worker.port)
+def test_a_port_in_use_is_told_in_one_line(standing: Worker, tmp_path: Path) -> None:
+    done = run("serve", jwt_secret=SECRET, data_dir=tmp_path / "other", port=standing.port)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"presence-server: Expected port {worker.port} of 127.0.0.1 to be free")
+    assert done.stderr.startswith(f"presence-server: Expected port {standing.port} of 127.0.0.1 to be free")
     assert not (tmp_path / "other").exists()
 
 

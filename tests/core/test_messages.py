@@ -14,6 +14,7 @@ from presence_server.core import messages
 from presence_server.core.ids import is_id
 from presence_server.core.messages import Explain, Heartbeat, Hello, Logout, Position, Renew, SetStatus, Watch
 from tests.core.wire import JSON, MESSAGES
+from tests.support.budget import examples
 
 NOT_STRINGS: list[Any] = [None, 1, 1.5, True, [], {}]
 NOT_WHOLE = [-1, 1.5, 1e3, True, "1", None, [], {}]
@@ -314,7 +315,7 @@ def test_bytes_never_raise_anything_unexpected(data: bytes) -> None:
         assert type(found) is dict
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(200))
 @given(JSON | MESSAGES)
 def test_json_never_raises_anything_unexpected(value: Any) -> None:
     try:

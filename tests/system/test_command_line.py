@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import jwt
 import pytest
 
 from tests.support.client import Client
+from tests.support.polling import becomes
 from tests.support.process import Process
 from tests.support.site import Site
+from tests.support.timing import SOON_S
 from tests.support.tokens import SECRET
 from tests.support.valkey import Valkey
 from tests.support.worker import FAST, Worker, environment, get_status
@@ -133,9 +135,8 @@ async def test_serve_goes_on_without_redis_until_it_comes(
     worker = Worker("early", tmp_path, FAST | {"redis_url": valkey.url, "key_prefix": key_prefix})
     worker.spawn()
     try:
-        await asyncio.sleep(3)
+        await becomes(_status(worker), 503, "ended", within_s=4 * SOON_S)
         if worker.alive:
-            assert worker.readyz() in (None, 503)
             await asyncio.to_thread(valkey.start)
             await asyncio.to_thread(worker.await_sync, lambda: worker.readyz() == 200)
             site = Site([worker])
@@ -146,6 +147,13 @@ async def test_serve_goes_on_without_redis_until_it_comes(
             assert "Traceback" not in worker.log()
     finally:
         worker.close()
+
+
+def _status(worker: Worker) -> Callable[[], Awaitable[object]]:
+    async def ask() -> object:
+        return await asyncio.to_thread(worker.readyz) if worker.alive else "ended"
+
+    return ask
 
 
 async def test_demo_works_without_any_setting(tmp_path: Path) -> None:

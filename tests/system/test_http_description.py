@@ -10,6 +10,7 @@ from hypothesis import settings
 from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
 
 from presence_server.web.openapi import DESCRIPTION
+from tests.support.budget import examples
 from tests.support.tokens import mint
 from tests.support.worker import Worker
 
@@ -22,7 +23,7 @@ _numbers = itertools.count()
 
 
 @described.parametrize()
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_the_description_is_kept(case: schemathesis.Case[Any], shared_workers: list[Worker]) -> None:
     # An administrator of all teams, so that whatever team is made up exists, as it were; another one for each call,
     # because one would be told to slow down.

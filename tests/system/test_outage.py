@@ -120,6 +120,7 @@ async def test_redis_is_away_for_longer_than_the_lease(new_site: NewSite, new_va
     await _outage(site, people, valkey.kill, 2 * LEASE_S + GRACE_S, restart)
 
 
+@pytest.mark.long
 async def test_redis_is_away_for_twenty_seconds(new_site: NewSite, new_valkey: Callable[..., Valkey]) -> None:
     """A real one, under the settings of the contract's defaults for lease and grace, and without its data after it."""
     valkey = new_valkey()

@@ -19,6 +19,7 @@ from presence_server.core.ids import PATTERN
 from presence_server.web.rates import REQUESTS, Rates
 from presence_server.web.rates import WRITES as WRITE_RATE
 from tests.support import tokens
+from tests.support.budget import examples
 from tests.web.edge import ANA, JUAN, MARIA, SINCE_MS, Edge, problem, running
 
 TEAM = "/v1/teams/acme/presence"
@@ -188,7 +189,7 @@ async def test_what_is_no_id_of_a_team(edge: Edge, team: str) -> None:
         problem(await edge.call("GET", f"/v1/teams/{team}/{path}", ADMIN), 403, "not_a_member")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(30), deadline=None)
 @given(user=st.text(min_size=1, max_size=20).filter(lambda text: "/" not in text and text not in (".", "..")))
 async def test_an_id_or_a_refusal(edge: Edge, user: str) -> None:
     answer = await edge.call("GET", f"{TEAM}/{quote(user, safe='')}", JUANS)

@@ -19,6 +19,7 @@ from presence_server.core.messages import MAX_MESSAGE_BYTES
 from presence_server.web.handshake import Answer
 from presence_server.web.protocol import PresenceProtocol
 from presence_server.web.small_frames import take
+from tests.support.budget import examples
 from tests.web.peer import Presence, frame, text
 
 Event = tuple[str, object]
@@ -187,7 +188,9 @@ any_frames = st.builds(
 
 
 @given(any_frames, st.lists(st.floats(0, 1), max_size=6))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 def test_frames_are_understood_as_by_websockets(data: bytes, cuts: list[float]) -> None:
     """Any sequence, cut anywhere; a connection that ends is told one close frame, as the last."""
     ends = [0, *sorted(int(cut * len(data)) for cut in cuts), len(data)]
@@ -208,7 +211,9 @@ def test_frames_are_understood_as_by_websockets(data: bytes, cuts: list[float]) 
 
 
 @given(any_frames)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 def test_frames_are_understood_byte_by_byte(data: bytes) -> None:
     data = data[:3_000]
     reported, _ = asyncio.run(delivered([data[at : at + 1] for at in range(len(data))]))
