@@ -71,6 +71,12 @@ def test_json_is_one_object_a_line() -> None:
     assert "careful" in lines[2]["message"]
 
 
+def test_of_several_processes_each_line_names_its_own() -> None:
+    record = logging.makeLogRecord({"name": "presence_server.web", "levelname": "INFO", "msg": "hello"})
+    assert logs.TextFormatter(3).format(record).partition("Z ")[2] == "INFO [worker 3] presence_server.web: hello"
+    assert json.loads(logs.JsonFormatter(3).format(record))["worker"] == 3
+
+
 def test_the_level_holds() -> None:
     assert [json.loads(line)["level"] for line in run("error", "json")] == ["error"]
 
