@@ -55,6 +55,8 @@ prepare_browser() {
     command -v node > /dev/null || packages+=(nodejs)
     command -v npm > /dev/null || packages+=(npm)
     install_packages ${packages[@]+"${packages[@]}"}
+    node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+        fail "Expected Node 20.19 or newer, got $(node --version)."
     wanted="$(cksum < browser/package-lock.json)"
     if [[ ! -f $stamp || $(< "$stamp") != "$wanted" ]]; then
         npm --prefix browser ci --no-audit --no-fund --loglevel=error || fail "Expected npm to install browser/; see above."

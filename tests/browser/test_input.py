@@ -132,6 +132,25 @@ async def test_a_page_that_reloads_itself_is_no_one_s_activity(short: Office, sh
     await maria.sees(short.team, "maria", "online")
 
 
+async def test_a_page_that_was_opened_unseen_is_no_one_s_activity(short: Office) -> None:
+    """A browser that restores its windows in the morning makes nobody online who is not there."""
+    page = await short.page()
+    await page.add_init_script(
+        "window.unseen = true;"
+        "Object.defineProperty(document, 'visibilityState', { get: () => (window.unseen ? 'hidden' : 'visible') });"
+    )
+    token = mint("maria", [short.team])
+    maria = Tab(page, lambda _why: token)
+    await page.expose_function("mintToken", lambda _why: token)
+    await maria.start_on_load()
+    await page.goto(f"{short.origins[0]}/healthz?restored")
+    assert (await maria.sends("hello"))[0]["idle_ms"] > 86_400_000
+    await maria.live()
+    assert (await maria.get("maria") or {})["status"] == "offline"
+    await maria.run("window.unseen = false; document.dispatchEvent(new Event('visibilitychange'));")
+    await maria.sees(short.team, "maria", "online")
+
+
 async def test_who_keeps_typing_stays_online_however_short_the_timeout(short: Office) -> None:
     maria, juan = await short.live("maria"), await short.live("juan")
     await juan.sees(short.team, "maria", "online")

@@ -32,9 +32,10 @@ export function watchActivity(onInput, signal) {
     }
     onInput();
   };
-  window.addEventListener("focus", (event) => event.isTrusted && onInput(), { signal });
+  const seen = () => document.visibilityState === "visible";
+  window.addEventListener("focus", (event) => event.isTrusted && seen() && onInput(), { signal });
   window.addEventListener("blur", () => document.activeElement?.tagName === "IFRAME" && onInput(), { signal });
-  const onVisible = () => document.visibilityState === "visible" && document.hasFocus() && onInput();
+  const onVisible = () => seen() && document.hasFocus() && onInput();
   document.addEventListener("visibilitychange", onVisible, { signal });
   watchWindow(window, onEvent, signal);
 }

@@ -5,6 +5,8 @@
 const IDLE_KEY = "presence:last-input";
 const LARGE_KEY = "presence:large";
 const MOST = 100;
+/** Longer than any timeout. */
+const NEVER_MS = 30_000_000_000;
 
 /**
  * Keep the age of the last input over a reload of this page: a page that reloads itself is no one's activity.
@@ -15,15 +17,17 @@ export function rememberIdle(idleMs) {
 }
 
 /**
- * @returns {number} milliseconds since the last input before a reload; 0 when a person came here another way, or has
- *   used the page since
+ * @returns {number} milliseconds since the last input in this page, before a reload too; 0 when a person has just come
+ *   here, or used it. A page that was opened unseen, as all are when a browser restores its windows, has had none
  */
 export function recallIdle() {
   return attempt(() => {
     if (navigator.userActivation?.hasBeenActive) return 0;
     const [navigation] = performance.getEntriesByType("navigation");
-    if (/** @type {PerformanceNavigationTiming} */ (navigation).type !== "reload") return 0;
-    return Math.max(0, Date.now() - Number(sessionStorage.getItem(IDLE_KEY) ?? Number.NaN)) || 0;
+    const unseen = document.visibilityState === "hidden";
+    if (!unseen && /** @type {PerformanceNavigationTiming} */ (navigation).type !== "reload") return 0;
+    const idleMs = Date.now() - Number(sessionStorage.getItem(IDLE_KEY) ?? Number.NaN);
+    return Math.max(0, idleMs) || (unseen ? NEVER_MS : 0);
   }, 0);
 }
 

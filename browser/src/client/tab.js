@@ -78,6 +78,11 @@ export class Tab {
       this.#post({ t: "seen" });
       return;
     }
+    if (globalThis.document && "prerendering" in document && document.prerendering) {
+      // Nobody has come here yet.
+      document.addEventListener("prerenderingchange", () => this.connect(), { once: true });
+      return;
+    }
     this.#lastInput = Math.max(this.#lastInput, this.#clock.now() - recallIdle());
     this.#listen();
     if (this.#options.link) {
