@@ -276,3 +276,18 @@ async def test_too_many_of_one_user_park_the_one_that_nobody_looks_at(windows: W
     assert (await hidden.events("connection"))[-1]["code"] == 4504
     await hidden.run("window.seen = true; document.dispatchEvent(new Event('visibilitychange'));")
     await hidden.live()
+
+
+async def test_a_question_that_has_to_wait_is_no_sign_of_a_dead_leader(lasting: Office, new_worker: NewWorker) -> None:
+    """The hub says that it lives, however long the server takes to answer: nobody takes over."""
+    worker = new_worker(ping_timeout=60)
+    office = Office(lasting.windows, [worker])
+    browser = Browser(office, WAYS["the tab that leads"])
+    _first, second = await browser.tab(), await browser.tab()
+    worker.pause()
+    await second.run("window.answer = client.explain().then(({ status }) => status, ({ code }) => code);")
+    await asyncio.sleep(4)
+    worker.resume()
+    # Of a worker that stood still, anything may be true meanwhile.
+    assert await second.run("return window.answer;") in ("online", "offline")
+    assert second.sockets == 0

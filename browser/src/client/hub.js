@@ -121,7 +121,8 @@ export class Hub {
     else if (message.t === "token") this.#seats.answerToken(seat, message);
     else if (message.t === "logout") this.#logout();
     else if (message.t === "bye") this.#leave(seat);
-    if (message.t === "ping" || message.t === "input" || message.t === "seen") port.post({ t: "pong" });
+    // That it is here, however long the answer itself takes.
+    if (message.t !== "bye") port.post({ t: "pong" });
   }
 
   /** The page that it is in is left, or nobody is there any more: nobody is told, since tabs that stay go to another one. */
