@@ -138,7 +138,8 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
     for sentence in advice(os.environ, settings):
         _logger.warning(sentence)
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(listener) for listener in ports.listen(settings.host, settings.port)]
+        wanted = [settings.port] if settings.metrics_port is None else [settings.port, settings.metrics_port]
+        sockets = [stack.enter_context(each) for number in wanted for each in ports.listen(settings.host, number)]
         # What it is where any free one was asked for.
         settings = replace(settings, port=sockets[0].getsockname()[1])
         if settings.redis_url is None:

@@ -40,6 +40,14 @@ def port(value: str) -> int:
     return number
 
 
+def own_port(value: str) -> int:
+    """A TCP port; not any free one, since nobody would know which."""
+    number = port(value)
+    if number == 0:
+        raise ValueError("Expected a port from 1 to 65535, got '0'")
+    return number
+
+
 def count(value: str) -> int:
     """A whole number from 1 on."""
     number = _integer(value)

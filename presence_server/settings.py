@@ -94,6 +94,14 @@ class Settings:
     port: int = _variable(
         "PORT", 8000, "`8000`", parsing.port, "TCP port to listen on; 0 takes any free one", flag="--port"
     )
+    metrics_port: int | None = _variable(
+        "METRICS_PORT",
+        None,
+        "none: on the same port",
+        parsing.own_port,
+        "TCP port on which alone `/metrics` is answered, and for which file descriptors are kept back",
+        flag="--metrics-port",
+    )
     redis_url: str | None = _variable(
         "REDIS_URL",
         None,
@@ -298,6 +306,11 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             {"lease_ttl_ms", "disconnect_grace_ms"},
             "PRESENCE_LEASE_TTL: Expected two thirds of it not to be shorter than PRESENCE_DISCONNECT_GRACE, "
             f"got {lease_s:g} and {grace_s:g}. Raise the lease to at least {grace_s * 1.5:g} or lower the grace",
+        )
+    if settings.metrics_port == settings.port:
+        yield (
+            {"metrics_port", "port"},
+            f"PRESENCE_METRICS_PORT: Expected another port than PRESENCE_PORT, got {settings.port} for both",
         )
     if settings.redis_url is None and not settings.data_dir.is_absolute():
         yield (

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from presence_server.store import scripts
+from presence_server.settings import Settings
+from presence_server.store.scripts import Scripts
 
 folder = Path(sys.argv[1])
-for script in scripts.ALL:
+for script in Scripts(Settings(), ":feed").all():
     (folder / f"{script.name}.lua").write_text(script.source)

@@ -20,6 +20,7 @@ from presence_server import parsing
         (parsing.port, "8_000", "a port from 0 to 65535"),
         (parsing.port, "٨٠", "a port from 0 to 65535"),
         (parsing.port, "80.0", "a port from 0 to 65535"),
+        (parsing.own_port, "0", "a port from 1 to 65535"),
         (parsing.count, "0", "a whole number from 1"),
         (parsing.count, "many", "a whole number from 1"),
         (parsing.seconds(), "0", "a number of seconds above 0"),

@@ -20,6 +20,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 DEFAULTS: dict[str, object] = {
     "host": "127.0.0.1",
     "port": 8000,
+    "metrics_port": None,
     "redis_url": None,
     "jwt_secret": None,
     "jwks_url": None,
@@ -218,3 +219,8 @@ def test_what_the_documentation_shows_as_default_is_read_as_the_default() -> Non
         if variable.default.startswith("`"):
             shown = variable.default.strip("`")
             assert load(HOME | {variable.name: shown}, {}) == load(HOME, {}), variable.name
+
+
+def test_metrics_need_another_port() -> None:
+    (fault,) = faults({"PRESENCE_PORT": "8000", "PRESENCE_METRICS_PORT": "8000"})
+    assert fault == "PRESENCE_METRICS_PORT: Expected another port than PRESENCE_PORT, got 8000 for both"

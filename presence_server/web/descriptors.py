@@ -24,14 +24,15 @@ class Descriptors:
 
     Args:
         limit: of open files; what the system allows when None.
+        kept: how many to keep back, at most a quarter of them.
 
     Attributes:
         refusals: how often there were none left.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, *, kept: int = _KEPT) -> None:
         allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
-        self._ceiling = allowed - min(_KEPT, allowed // 4)
+        self._ceiling = allowed - min(kept, allowed // 4)
         self.refusals = 0
         self._told_s = -_TOLD_EVERY_S
 

@@ -38,6 +38,8 @@ async def metrics(request: Request) -> Response:
     if request.scope.get("raw_path", _PATH.encode()) != _PATH.encode():
         raise HTTPException(404)
     state = request.app.state
+    if state.settings.metrics_port not in (None, (request.scope.get("server") or ("", None))[1]):
+        raise HTTPException(404)
     families = await (state.add_up() if hasattr(state, "add_up") else collect(request.app))
     body, media_type = await asyncio.to_thread(_encode, families, request.headers.get("accept", ""))
     return Response(body, headers={**NO_STORE, "Content-Type": media_type})

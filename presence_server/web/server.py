@@ -33,6 +33,8 @@ from presence_server.web.share import Share
 
 # What answering the last requests may take, and a drain longer than it was given.
 _OVERTIME_S: Final = 5
+# File descriptors that not even they may use: those are for Redis.
+_KEPT_FROM_SCRAPES: Final = 16
 # How long whoever was let in just now has to ask, and whoever asks on an old connection to hear that it ends.
 _LINGER_S: Final = 0.3
 
@@ -53,6 +55,7 @@ class DrainingServer(uvicorn.Server):
         failed: returns when a part of the application has failed beyond repair: then the server drains, too.
         share: of the connections on a port that other processes listen on as well.
         descriptors: how many connections there may be.
+        inside_port: where probes and scrapes come in, for which descriptors are kept back.
 
     Attributes:
         status: what the process is to end with: 70 (`EX_SOFTWARE` of sysexits.h) after a failure.
@@ -68,8 +71,10 @@ class DrainingServer(uvicorn.Server):
         failed: Callable[[], Awaitable[object]] | None = None,
         share: Share | None = None,
         descriptors: Descriptors | None = None,
+        inside_port: int | None = None,
     ) -> None:
         super().__init__(config)
+        self._inside_port = inside_port
         self.status = 0
         self._descriptors = descriptors
         self._drain_connections = drain
@@ -110,11 +115,19 @@ class DrainingServer(uvicorn.Server):
 
         # Told to end before it began: nobody is let in any more.
         wanted = [] if self.should_exit else sockets
-        listeners = [Listener(each, make_protocol, self._in_turn, self._descriptors) for each in wanted]
+        # Probes and scrapes come in when clients have used up what is theirs.
+        few = Descriptors(kept=_KEPT_FROM_SCRAPES)
+        listeners = [
+            Listener(each, make_protocol, self._in_turn, few if self._is_inside(each) else self._descriptors)
+            for each in wanted
+        ]
         self.servers = cast("Any", listeners)
         self.started = True
         if wanted:
             self._on_listening()
+
+    def _is_inside(self, listener: socket.socket) -> bool:
+        return self._inside_port is not None and listener.getsockname()[1] == self._inside_port
 
     async def await_turn(self) -> None:
         """Wait until it is time to take connections; by itself, a process does so at once."""
@@ -212,6 +225,7 @@ def life_of(app: Starlette, settings: Settings) -> dict[str, Any]:
         "drain_timeout_s": settings.drain_timeout_s,
         "failed": lambda: app.state.worker.failed.wait(),
         "descriptors": app.state.descriptors,
+        "inside_port": settings.metrics_port,
     }
 
 

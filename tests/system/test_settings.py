@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NewSite
+from tests.support.ports import free_port
 from tests.support.timing import GRACE_S, NOTICE_S, SLACK_S, SOON_S, UNIT
 from tests.support.tokens import SECRET
 from tests.support.valkey import Valkey
@@ -177,3 +178,11 @@ async def test_the_oldest_connection_gives_way(new_site: NewSite) -> None:
     await tabs[1].closed(4504)
     await maria.quiet_for(GRACE_S + NOTICE_S)
     assert [client.close_code for client in (tabs[2], fourth, fifth, maria)] == [None] * 4
+
+
+async def test_metrics_on_a_port_of_their_own(new_site: NewSite) -> None:
+    inside = free_port()
+    site = await new_site(metrics_port=inside)
+    assert get_status(site.workers[0].port, "/metrics") == 404
+    for path in ("/metrics", "/readyz", "/healthz"):
+        assert get_status(inside, path) == 200
