@@ -39,8 +39,8 @@ class Team:
         fanout: its sockets.
         followed: whether its channel has been subscribed to.
         pending: who is on his way in, or must not lose it: the team must stay.
-        looked_at: what was found when it was looked at last, and what was known then: the stored mark, the roster's, and
-            the number of the last write that was acknowledged.
+        looked_at: what was found when it was looked at last, and what was known then: the stored mark, the roster's,
+            and the number of the last acknowledged write.
     """
 
     def __init__(self, name: str, around: Surroundings, on_out_of_reach: Callable[[str], None]) -> None:

@@ -35,6 +35,7 @@ NO_UPGRADE: Final = (
 _VERSION: Final = b"13"
 # 16 bytes, of which the last of the 22 digits carries four bits.
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
+_ADMISSION: Final = frozenset({b"host", b"origin"})
 # Only a body would have them, and then the question is where it ends.
 _BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 
@@ -92,7 +93,9 @@ def answer(head: Head, app: Starlette) -> Answer:
         head: the request.
         app: with settings and worker in its state.
     """
-    refusal = objection(head) or admission(Headers(raw=head.headers), app)
+    # Of the others it wants to know nothing, and decoding them all costs as much as everything else.
+    about = [header for header in head.headers if header[0] in _ADMISSION]
+    refusal = objection(head) or admission(Headers(raw=about), app)
     if refusal is not None and refusal.error is None:
         return Answer(problems.written(refusal.response()), accepted=False)
     accepted = (

@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 from tests.support.process import Process
 from tests.support.worker import ROOT, environment, get_status
 
-_SECRET: Final = "a secret of benchmarks alone, 32 bytes or more"
+_SECRET: Final = "a secret of benchmarks alone; 32 bytes or more"
 # A server writes what it has counted down twice a second.
 _COUNTED_S: Final = 0.55
 _SETTLED_S: Final = 60.0

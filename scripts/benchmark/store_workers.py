@@ -179,6 +179,9 @@ class _Silent:
     def close(self, code: int, reason: str = "") -> None:
         self._tally.disturbed += 1
 
+    def pending(self) -> int:
+        return 0
+
     def abort(self) -> None: ...
 
     def pause_reading(self) -> None: ...

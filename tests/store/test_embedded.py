@@ -18,8 +18,8 @@ import pytest
 import redis
 
 from presence_server.errors import StartupError
-from presence_server.store import embedded
 from presence_server.store.embedded import EmbeddedValkey
+from presence_server.store.embedded import valkey as embedded
 from tests.support.timing import SOON_S
 from tests.support.worker import ROOT
 

@@ -1,4 +1,4 @@
-"""Faults that were found by attack or in production, each as it was shown first: nothing dies while the process lives."""
+"""Faults found by attack or in production, each as it was shown first: nothing dies while the process lives."""
 
 from __future__ import annotations
 
