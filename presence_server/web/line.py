@@ -9,6 +9,7 @@
 | from a process | |
 | --- | --- |
 | `{"listening": true, "ready": true}` | whether it takes connections, and can serve them; at least once a second |
+| `{"leaving": true}` | it takes no more connections, drains, and will end, whoever wanted it |
 | `{"report": […]}` | its families of metrics, see `web.totals`; the last one when it ends |
 | `{"sum": 7}` | asks for what all processes have counted |
 

@@ -104,6 +104,11 @@ class Member(server.DrainingServer):
             del self._sums[number]
         return found
 
+    def begin_drain(self, timeout_s: float, *, alone: bool = False) -> None:
+        if self._line is not None:
+            self._line.send({"leaving": True})
+        super().begin_drain(timeout_s, alone=alone)
+
     async def _obey(self, line: Line) -> None:
         async for message in line.messages():
             self._take(line, message)

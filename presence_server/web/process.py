@@ -42,6 +42,7 @@ class Process:
         number: how the log calls it; a process and the one that replaces it have the same.
         listening: set once it takes connections.
         serving: set once it could serve.
+        leaving: set once it drains.
         report: the families of metrics that it reported last.
         ended: done when it is gone; its result is the exit status, negative for a signal.
     """
@@ -50,6 +51,7 @@ class Process:
         self.number = number
         self.listening = asyncio.Event()
         self.serving = asyncio.Event()
+        self.leaving = asyncio.Event()
         self.report: list[Family] = []
         self._child = child
         self._line = line
@@ -161,6 +163,8 @@ class Process:
                 if self._reported is not None:
                     self._reported.set_result(None)
                     self._reported = None
+            elif "leaving" in message:
+                self.leaving.set()
             elif "sum" in message:
                 upward.on_sum(self, message["sum"])
         status = await self._child.wait()

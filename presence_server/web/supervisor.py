@@ -85,8 +85,8 @@ class Supervisor:
         self._environment = environment
         self._sockets = sockets
         self._demo = demo
-        # One more for each, while it is being replaced.
-        self._table = Table(2 * settings.workers)
+        # Two for each slot, as `_room` sees to, and those that are started in the same moment.
+        self._table = Table(3 * settings.workers)
         self._slots = [Slot(number + 1) for number in range(settings.workers)]
         self._processes: set[Process] = set()
         self._past: list[Family] = []
@@ -147,30 +147,41 @@ class Supervisor:
                 why = f"Worker {slot.number} could not be started: {error}"
             else:
                 process = await self._stay(slot, process)
-                why, lived_s = f"{process} {_told(process.ended.result())}", process.lived_s
+                told = _told(process.ended.result()) if process.ended.done() else "drains by itself"
+                why, lived_s = f"{process} {told}", process.lived_s
             if not self._announced:
                 _logger.critical("%s, before it took any connection", why)
                 self._finish(1, 0.0)
                 return
             pause_s = 0.0 if lived_s >= _STEADY_S else min(max(2 * pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
-            _logger.error("%s; starting it again in %g s", why, pause_s)
+            _logger.error("%s; starting another in %g s", why, pause_s)
             self._restarts += 1
             await asyncio.sleep(pause_s)
 
     async def _stay(self, slot: Slot, process: Process) -> Process:
-        """Wait until a process has ended by itself, and replace it as often as is asked; returns the last one."""
-        while not process.ended.done():
-            asked = asyncio.create_task(slot.asked.wait())
-            await asyncio.wait({process.ended, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if asked.done():
+        """Wait until a process ends by itself, and replace it as often as is asked; returns the last one.
+
+        One that drains by itself is not waited for: whoever wants to connect should not wait for it either.
+        """
+        while not (process.ended.done() or process.leaving.is_set()):
+            asked, leaving = (asyncio.create_task(event.wait()) for event in (slot.asked, process.leaving))
+            await asyncio.wait({process.ended, asked, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if slot.asked.is_set():
                 slot.asked.clear()
                 new = await self._replace(slot, process)
                 slot.answer.set_result(new is not process)
                 process = new
             asked.cancel()
+            leaving.cancel()
         return process
 
+    async def _room(self) -> None:
+        """Wait while too many drain already: each takes memory, and a place in the table."""
+        while len(self._processes) >= 2 * len(self._slots):
+            await asyncio.wait([process.ended for process in self._processes], return_when=asyncio.FIRST_COMPLETED)
+
     async def _start(self, slot: Slot) -> Process:
+        await self._room()
         place = self._table.take()
         descriptors = [listener.fileno() for listener in self._sockets]
         own = ["--table", str(self._table.descriptor), "--place", str(place), *["--demo"] * self._demo]
@@ -184,7 +195,8 @@ class Supervisor:
             raise
         self._processes.add(process)
 
-        def forget(_: asyncio.Task[int]) -> None:
+        def forget(ended: asyncio.Task[int]) -> None:
+            _logger.info("%s %s", process, _told(ended.result()))
             self._processes.discard(process)
             self._table.give_back(place)
             self._past = totals.add([self._past, totals.lasting(process.report)])

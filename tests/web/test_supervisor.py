@@ -39,6 +39,10 @@ if kind == "short":
     sys.exit(4)
 if kind == "silent":
     time.sleep(60)
+if kind.startswith("leaving"):
+    say(leaving=True)
+    time.sleep(float(kind.split()[1]))
+    sys.exit(70)
 while True:
     say(listening=True, ready=kind != "unready")
     if kind == "babbling":
@@ -141,10 +145,28 @@ async def test_a_process_that_ends_again_and_again_is_started_after_longer_pause
 ) -> None:
     monkeypatch.setattr(supervisor, "_LONGEST_PAUSE_S", 0.05)
     running = await start("short")
-    await running.logged("starting it again", times=5)
-    assert running.found(r"again in (\S+) s")[:5] == ["0.01", "0.02", "0.04", "0.05", "0.05"]
+    await running.logged("starting another", times=5)
+    assert running.found(r"another in (\S+) s")[:5] == ["0.01", "0.02", "0.04", "0.05", "0.05"]
     running.kind.write_text("good")
     await running.serve(1)
+
+
+async def test_nobody_waits_for_a_process_that_drains_by_itself(start: Start) -> None:
+    running = await start("leaving 30")
+    await running.logged(r"Worker 1 \(process \d+\) drains by itself; starting another in 0.01 s")
+    await running.logged("drains by itself", times=2)
+    running.kind.write_text("good")
+    assert len(running.supervisor._processes) == 2
+    # No more than two for each slot: the next one waits for room.
+    assert running.found("with status") == []
+    for each in running.supervisor._processes:
+        each.kill()
+    await running.serve(1)
+
+
+async def test_how_a_process_ended_that_drained_by_itself_is_told(start: Start) -> None:
+    running = await start("leaving 0.2")
+    await running.logged(r"INFO .*Worker 1 \(process \d+\) ended with status 70")
 
 
 async def test_a_process_that_has_lived_for_long_is_started_again_at_once(
@@ -152,19 +174,19 @@ async def test_a_process_that_has_lived_for_long_is_started_again_at_once(
 ) -> None:
     monkeypatch.setattr(supervisor, "_STEADY_S", 0.0)
     running = await start("short")
-    await running.logged("again in 0 s", times=2)
+    await running.logged("another in 0 s", times=2)
 
 
 async def test_a_process_that_cannot_be_started_is_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     running = await start("short")
-    await running.logged("starting it again")
+    await running.logged("starting another")
 
     async def fail(*_: object) -> Process:
         raise OSError("Resource temporarily unavailable")
 
     with monkeypatch.context() as patch:
         patch.setattr(Process, "start", fail)
-        await running.logged("Worker 1 could not be started: Resource temporarily unavailable; starting it again")
+        await running.logged("Worker 1 could not be started: Resource temporarily unavailable; starting another")
         # The places of those that were not started were given back.
         await running.logged("could not be started", times=4)
     running.kind.write_text("good")
@@ -191,7 +213,7 @@ async def test_a_process_that_falls_silent_is_killed(start: Start, caplog: pytes
     assert running.found("killing it") == []
     silent.look(11, 30)
     assert running.found(r"Worker 1 \(process \d+\) has been silent for 3\S+ s: killing it")
-    await running.logged("was ended by SIGKILL; starting it again")
+    await running.logged("was ended by SIGKILL; starting another")
 
 
 async def test_a_process_that_does_not_drain_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +254,7 @@ async def test_a_restart_ends_where_a_new_process_cannot_serve(
     await running.logged("All workers are restarted")
     assert not running.supervisor._processes & before
     assert len(running.supervisor._processes) == 2
-    assert running.found("starting it again") == []
+    assert running.found("starting another") == []
 
 
 async def test_a_restart_ends_where_a_new_process_cannot_be_started(
