@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
+
+from tests.support.client import Client
+from tests.support.site import Site
+from tests.support.timing import GRACE_S, LEASE_S
 from tests.support.worker import Worker
+
+# Long enough for a hundred clients of one busy test to come back in; real ones have 20 s.
+PATIENT = {"lease_ttl": 4 * LEASE_S, "disconnect_grace": 4 * GRACE_S}
 
 
 class Supervised(Worker):
@@ -41,6 +52,13 @@ class Supervised(Worker):
         """Whether none of these processes is there any more."""
         return not any(_exists(pid) for pid in pids)
 
+    async def scrape(self) -> dict[str, float]:
+        """The metrics, from whichever process takes a new connection."""
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            answer = await http.get(self.http_url + "/metrics")
+        assert answer.status_code == 200, answer.text
+        return {name: float(value) for name, value in re.findall(r"^([a-z]\S*) (\S+)$", answer.text, re.MULTILINE)}
+
     def break_part(self, pid: int) -> None:
         """Let a part of one process fail beyond repair; of the only one, where there is one alone."""
         os.kill(pid, signal.SIGUSR1)
@@ -48,6 +66,26 @@ class Supervised(Worker):
     def hang_up(self) -> None:
         """Ask for a restart of every process."""
         self._signal(signal.SIGHUP)
+
+
+@asynccontextmanager
+async def living(site: Site, people: dict[str, Client]) -> AsyncIterator[dict[str, Client]]:
+    """While this lasts, whoever is told to reconnect or cut off does so, and resumes, as a browser does."""
+
+    async def live(user: str) -> None:
+        while True:
+            await people[user].closed(4001, 1006, within_s=60)
+            people[user] = await site.connect(user, resume_from=people[user])
+
+    tasks = [asyncio.create_task(live(user)) for user in people]
+    try:
+        yield people
+        assert [task for task in tasks if task.done()] == []
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [result for result in results if not isinstance(result, asyncio.CancelledError)] == []
 
 
 def _exists(pid: int) -> bool:
