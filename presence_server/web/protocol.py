@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import logging
 import sys
 import termios
 import time
@@ -20,17 +19,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import uvicorn
 from uvicorn.server import ServerState
 from websockets.frames import Close, Frame, Opcode
-from websockets.protocol import Protocol, Side, State
+from websockets.protocol import Protocol, State
 
 from presence_server.core.bucket import Rate, TokenBucket
 from presence_server.core.codes import CloseCode
 from presence_server.core.connection import State as Stage
-from presence_server.core.decoding import printable
 from presence_server.core.frames import PING
 from presence_server.core.messages import MAX_HELLO_BYTES, MAX_MESSAGE_BYTES
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
-from presence_server.web import handshake, small_frames
+from presence_server.web import any_frames, handshake, small_frames
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -53,8 +51,6 @@ _DROPPED_BYTES: Final = 262_144
 # What a ping, pong or fragment before the welcome counts for: some two dozen are let pass.
 _EARLY_FRAME_BYTES: Final = 4_096
 _TURN_S: Final = 0.5
-
-_logger: Final = logging.getLogger(__name__)
 
 
 class PresenceProtocol(asyncio.Protocol):
@@ -121,7 +117,7 @@ class PresenceProtocol(asyncio.Protocol):
         while self._parser is None:
             frame = small_frames.take(data, at)
             if frame is None:
-                self._parser = _make_parser()
+                self._parser = any_frames.make_parser()
                 break
             if frame.text is not None:
                 self._deliver(frame.text)
@@ -164,7 +160,7 @@ class PresenceProtocol(asyncio.Protocol):
             for event in parser.events_received():
                 # What follows a close frame of this side is read only so that the frame arrives.
                 if isinstance(event, Frame) and self._closing is None:
-                    if not _is_message(event):
+                    if not any_frames.is_message(event):
                         free = self._charge(free)
                     self._take(event)
             if parser.parser_exc is not None and self._closing is None:
@@ -309,12 +305,12 @@ class PresenceProtocol(asyncio.Protocol):
         if self._transport.is_closing() or self._closing is not None:
             return
         if self._parser is None:
-            self._parser = _make_parser()
+            self._parser = any_frames.make_parser()
         if self._parser.state is State.OPEN:
-            self._parser.send_close(code, clip(reason))
+            self._parser.send_close(code, any_frames.clip(reason))
             self._answer(self._parser)
         else:
-            self._transport.write(Frame(Opcode.CLOSE, Close(code, clip(reason)).serialize()).serialize(mask=False))
+            self._transport.write(any_frames.close(code, reason))
         self._end_soon()
 
     def _end_soon(self) -> None:
@@ -349,25 +345,3 @@ class PresenceProtocol(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         self._transport.resume_reading()
-
-
-def _is_message(frame: Frame) -> bool:
-    return frame.opcode is Opcode.TEXT and frame.fin
-
-
-class _Parser(Protocol):
-    """The library's, but for one thing: a close frame may come between fragments (RFC 6455, section 5.4)."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE:
-            self.current_size = None
-        super().recv_frame(frame)
-
-
-def _make_parser() -> Protocol:
-    return _Parser(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_logger)
-
-
-def clip(reason: str) -> str:
-    """Shorten a reason: a close frame's reason has room for 123 bytes (RFC 6455, section 5.5)."""
-    return printable(reason).encode()[:123].decode(errors="ignore")

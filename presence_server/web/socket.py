@@ -22,7 +22,8 @@ from presence_server.core.codes import CloseCode, ErrorCode
 from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
 from presence_server.web import handshake, problems
-from presence_server.web.protocol import CLOSE_TIMEOUT_S, clip
+from presence_server.web.any_frames import clip
+from presence_server.web.protocol import CLOSE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from presence_server.live.worker import Worker
