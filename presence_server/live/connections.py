@@ -78,7 +78,8 @@ class Connections:
         self._counters = counters
         self._spawn = spawn
         self._clock = clock
-        self._backlog: dict[Connection, list[bytes]] = {}
+        # With when each message came: input is as old as that.
+        self._backlog: dict[Connection, list[tuple[bytes, float]]] = {}
         # Requests that wait for the one before them; there is an entry while one is under way.
         self._in_order: dict[Connection, deque[Command]] = {}
         self._turns = Turns()
@@ -96,7 +97,7 @@ class Connections:
         if connection.state is State.OPEN:
             self._take(connection, data, now_s)
         elif connection.state is not State.CLOSED:
-            self._put_off(connection, data)
+            self._put_off(connection, data, now_s)
 
     def garbled(self, connection: Connection, why: str) -> None:
         """Something came in that is not a text frame of bearable size."""
@@ -170,9 +171,9 @@ class Connections:
         elif type(command) is Renew:
             self._start_in_order(connection, self._opening.renew(connection, command), command.id)
 
-    def _put_off(self, connection: Connection, data: bytes) -> None:
+    def _put_off(self, connection: Connection, data: bytes, now_s: float) -> None:
         backlog = self._backlog.setdefault(connection, [])
-        backlog.append(data)
+        backlog.append((data, now_s))
         if len(backlog) > _BACKLOG:
             self.end(connection, CloseCode.RATE_BROKEN, "too many messages before welcome")
         elif connection.state is State.EXPECTED and not connection.greeted:
@@ -183,7 +184,7 @@ class Connections:
         """Take what has come before and up to the hello."""
         backlog = self._backlog.get(connection, [])
         while backlog and connection.state is State.EXPECTED:
-            self._take(connection, backlog.pop(0), self._clock())
+            self._take(connection, *backlog.pop(0))
         connection.greeted = connection.state is not State.EXPECTED
 
     def _open(self, connection: Connection, hello: Hello) -> None:
@@ -199,8 +200,9 @@ class Connections:
         await self._opening.open(connection, hello, claims)
         if connection.state is State.OPEN:
             self._counters.connections_opened += 1
-            for data in self._backlog.pop(connection, ()):
-                self.received(connection, data)
+            for data, at_s in self._backlog.pop(connection, ()):
+                if connection.is_open:
+                    self._take(connection, data, at_s)
 
     def _set_status(self, connection: Connection, command: SetStatus, now_s: float) -> None:
         teams = connection.teams if command.team is None else (command.team,)

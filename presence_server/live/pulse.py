@@ -103,8 +103,13 @@ class Pulse:
         if visited:
             self._pinged.append((now_s + self._timeout_s, now_s, visited))
 
-    def _expect_hello(self, connection: Connection, _now_s: float) -> None:
-        if connection.state is State.EXPECTED and not connection.greeted:
+    def _expect_hello(self, connection: Connection, now_s: float) -> None:
+        if connection.state is not State.EXPECTED:
+            return
+        if connection.greeted:
+            # What has come waits for its turn; it may turn out to be no hello, which puts nothing off.
+            self._wheel.at(now_s + self._wheel.tick_s, connection, self._expect_hello)
+        else:
             self._end(connection, CloseCode.NO_HELLO, CloseCode.NO_HELLO.reason)
 
     def _expect_token(self, connection: Connection, now_s: float) -> None:

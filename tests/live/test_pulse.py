@@ -144,6 +144,18 @@ async def test_no_hello_in_time_is_4002() -> None:
     assert beating.ended_after_s(stranger) >= HELLO_TIMEOUT_S
 
 
+async def test_what_came_instead_of_a_hello_puts_nothing_off() -> None:
+    """A message that waits for its turn when the time is over may be the hello; once it is not, the time is over."""
+    beating = Beating()
+    stranger = beating.add(opened=False)
+    stranger.greeted = True
+    beating.live(HELLO_TIMEOUT_S + 0.5, stranger)
+    assert beating.codes() == {}
+    stranger.greeted = False
+    beating.live(1.0, stranger)
+    assert beating.codes() == {stranger: 4002}
+
+
 @pytest.mark.parametrize("expires_in_s", [-5.0, 0.0, 0.6, 10.0, 21.0, 25.0, 100.3])
 async def test_a_token_that_expires_is_4004_and_not_before(expires_in_s: float) -> None:
     beating = Beating()
