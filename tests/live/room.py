@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
@@ -17,8 +16,9 @@ from presence_server.live.connection import Connection
 from presence_server.live.connections import Connections
 from presence_server.live.counters import Counters
 from presence_server.live.fanout import FanOut
+from presence_server.live.members import Members
 from presence_server.live.pulse import Pulse
-from presence_server.settings import Settings
+from presence_server.store.hold import Hold
 from tests.support.timing import SOON_S
 from tests.support.view import TeamView
 
@@ -44,7 +44,7 @@ class Member:
         self.reading = True
         self.pings = 0
         self.connection = room.connections.accept(self)
-        self.connection.user = user
+        room.members.admit(self.connection, user, "s1")
         self.connection.opened(())
 
     @property
@@ -93,6 +93,9 @@ class Member:
     def pending(self) -> int:
         return 0
 
+    def pending(self) -> int:
+        return int(self.connection.blocked_s > 0)
+
     def pause_reading(self) -> None:
         self.reading = False
 
@@ -115,6 +118,12 @@ class Team:
 
     def discard(self, connection: Connection) -> None:
         self.fanout.discard(connection)
+
+    def block(self, connection: Connection) -> None:
+        self.fanout.block(connection)
+
+    def unblock(self, connection: Connection) -> None:
+        self.fanout.unblock(connection)
 
     def change(self, *changes: tuple[str, str]) -> None:
         """Users change their status, all in one update."""
@@ -153,15 +162,35 @@ class Team:
         return {user: entry.status for user, entry in self.roster.visible() if users is None or user in users}
 
 
+class Untold:
+    """Nobody who is told of holds."""
+
+    def let_go(self, hold: Hold) -> None:
+        pass
+
+
 class Room:
     """Some teams on one worker."""
 
     def __init__(self, *names: str, coalesce_s: float = NEVER_S) -> None:
         self.counters = Counters()
         self.teams = {name: Team(name, self.counters, coalesce_s) for name in names or ("acme",)}
-        worker = SimpleNamespace(id="w", counters=self.counters, teams=self.teams, settings=Settings())
-        self.connections = Connections(cast(Any, worker))
-        worker.pulse = Pulse(20.0, 20.0, self.connections.end)
+        pulse = Pulse(20.0, 20.0, lambda connection, code, reason: self.members.end(connection, code, reason))
+        self.members = Members(Untold(), pulse, self.counters, 1_000, time.monotonic)
+        # Nothing here asks for anything, so that whatever carries out requests can be missing.
+        missing = cast(Any, None)
+        self.connections = Connections(
+            store=missing,
+            members=self.members,
+            teams=missing,
+            inputs=missing,
+            opening=missing,
+            access=missing,
+            pulse=pulse,
+            counters=self.counters,
+            spawn=missing,
+            clock=time.monotonic,
+        )
 
     @property
     def team(self) -> Team:
@@ -191,6 +220,7 @@ class Room:
             if resume_from is not None:
                 view = member.views[name] = resume_from.views[name].continued()
                 resume = Position(cast(str, view.epoch), view.version)
+            self.members.join(member.connection, team, name, 0.0, 0.0)
             member.connection.teams += (name,)
             team.fanout.add(member.connection, resume)
         return member

@@ -67,7 +67,7 @@ async def test_no_change_is_no_message() -> None:
 
 
 async def test_the_first_change_after_quiet_goes_out_at_once_and_the_next_together() -> None:
-    room = crowded(coalesce_s=0.05)
+    room = crowded(coalesce_s=0.3)
     maria = room.join()
     room.team.change(("ana", "busy"))
     assert maria.types[3:] == []

@@ -119,7 +119,9 @@ async def test_one_that_ended_while_it_was_told_anew_stays_ended(party: Party) -
 async def test_made_stale_once_more_it_is_told_once_more(party: Party) -> None:
     await party.join("maria")
     party.store.retell(TEAM)
-    await becomes_true(lambda: party.store._requests.lane(TEAM).restating)
+    lane = party.store._requests.lane(TEAM)
+    while not lane.restating:  # noqa: ASYNC110 - there is nothing to be woken by
+        await asyncio.sleep(0)
     party.store.retell(TEAM)
     await party.flush()
     assert (await party.detail()).connections == 1
