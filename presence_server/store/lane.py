@@ -136,9 +136,3 @@ class Lane:
             self.unanswered.expire(now_s, _TOO_LATE)
         if self._calls:
             self._calls = [call for call in self._calls if call.expire(now_s, _TOO_LATE)]
-
-    def clear(self, reason: str) -> None:
-        """Give up on everything that waits."""
-        for call in self._calls:
-            call.fail(reason)
-        self._calls.clear()

@@ -135,10 +135,9 @@ class Requests:
 
     def forget(self, team: str) -> None:
         """The worker is in a team no more."""
-        lane = self._lanes.pop(team, None)
-        if lane is not None:
-            self._ready.pop(lane, None)
-            self._held.pop(lane, None)
+        lane = self._lanes.pop(team)
+        self._ready.pop(lane, None)
+        self._held.pop(lane, None)
 
     # --- sending ----------------------------------------------------------------------------------------------------
 

@@ -80,13 +80,13 @@ class Retelling:
             call = HoldCall(restating=True)
             call.entries.update((each, Entry(each)) for each in holds[at : at + BULK])
             reply = await self._carry_out(lane, call)
-            if reply is None or name != self._lease.name:
+            if name != self._lease.name:
                 return False
             if not first:
                 first, was_here = call.number, hold.decode(reply.results).was_here
         while was_here:
             reply = await self._carry_out(lane, SingleCall(drop.NAME, drop.Drop(first), once=False, restating=True))
-            if reply is None or name != self._lease.name:
+            if name != self._lease.name:
                 return False
             was_here = reply.results[0] == 1
         return True
@@ -101,7 +101,7 @@ class Retelling:
                 self._requests.down(str(exc))
                 await asyncio.sleep(_AGAIN_S)
 
-    async def _carry_out(self, lane: Lane, call: Call) -> Reply | None:
+    async def _carry_out(self, lane: Lane, call: Call) -> Reply:
         done = call.done = Waiting(None)
         lane.first.append(call)
         self._requests.ready(lane)
