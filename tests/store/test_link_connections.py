@@ -120,6 +120,21 @@ async def test_one_more_that_cannot_be_had_is_no_outage(own_valkey: Valkey, admi
     await own.close()
 
 
+async def test_one_that_became_free_while_another_could_not_be_had_is_taken(
+    own: Link, own_valkey: Valkey, admin: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = asyncio.create_task(own.execute([("BLPOP", "list", 0)]))
+    await becomes(lambda: asyncio.to_thread(_blocked_now, admin), 1)
+
+    async def none_to_be_had() -> object:
+        admin.rpush("list", "value")
+        await first
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(own, "_connect", none_to_be_had)
+    assert await asyncio.wait_for(own.execute([("PING",)]), 5.0) == [b"PONG"]
+
+
 async def test_where_not_even_one_can_be_had_it_is(own_valkey: Valkey, admin: redis.Redis) -> None:
     admin.config_set("maxclients", len(admin.client_list()))
     own = link_to(own_valkey.url)
