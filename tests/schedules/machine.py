@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any, ClassVar, Final
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.schedules.world import World
@@ -46,6 +46,8 @@ def run(machine: type[Machine], valkey: Valkey, prefix: str, *, examples: int, s
             max_examples=budget.examples(examples),
             stateful_step_count=steps,
             report_multiple_bugs=False,
+            # To shrink what was found takes minutes: that is for those who have them.
+            phases=[*Phase] if budget.LONG else [Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )

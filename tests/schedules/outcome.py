@@ -112,9 +112,7 @@ class Outcome:
                 raise Violation(f"Expected {user} shown in {team}, {when}, got him idle; his worker knows better")
 
     def _check_views(self, team: str, when: str) -> None:
-        found = {
-            user: stored.status for user in self._oracle.users if (stored := self._world.stored(team, user)) is not None
-        }
+        stored = {user: self._world.stored(team, user) for user in self._oracle.users}
         real = {user: found.status for user, found in stored.items() if found and found.status != OFFLINE}
         for tab in self._present(team):
             view = tab.views[team]

@@ -33,7 +33,8 @@ class Person:
         told: what teammates were told last.
         tabs: how many connections are open, by worker and session.
         forgiven: until when lost connections are.
-        refused: sessions that may not come back.
+        dying: sessions that were on a worker that died, until when its lease lasts.
+        refused: sessions that may not come back; False where that is nobody's business.
     """
 
     chosen: str = "online"
@@ -41,7 +42,8 @@ class Person:
     told: Told = NOTHING
     tabs: dict[tuple[str, str], int] = field(default_factory=dict)
     forgiven: int = 0
-    refused: set[str] = field(default_factory=set)
+    dying: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, bool] = field(default_factory=dict)
 
     def held_until(self) -> int:
         return NEVER if self.tabs else self.forgiven
@@ -63,6 +65,15 @@ class Person:
             self.told = Told(OFFLINE, now, cause)
         elif self.told.status != self.chosen:
             self.told = Told(self.chosen, now, cause)
+
+    def sign_out(self, now: int) -> None:
+        """All his sessions end, those on workers that have died included."""
+        for _, session in self.tabs:
+            self.refused[session] = True
+        for session, until in self.dying.items():
+            # Whether a sweep has been there is chance.
+            self.refused[session] = self.refused.get(session, False) or now < until
+        self.tabs, self.forgiven, self.dying = {}, 0, {}
 
     def deadline(self, timeout: int, set_at: int) -> tuple[int, str]:
         """When he goes offline if nothing else happens, and why: the earlier deadline gives the reason."""

@@ -29,7 +29,8 @@ class Calm(Machine):
     def __init__(self) -> None:
         super().__init__()
         self.people: defaultdict[str, Person] = defaultdict(Person)
-        self.timeout, self.set_at = IDLE_MS, 0
+        self.world.configure("a", idle_timeout_ms=IDLE_MS)
+        self.timeout, self.set_at = IDLE_MS, self.now
 
     @property
     def now(self) -> int:
@@ -41,6 +42,8 @@ class Calm(Machine):
     @rule(slot=SLOTS, user=USERS, session=SESSIONS, ago_ms=AGO_MS)
     def connect(self, slot: str, user: str, session: str, ago_ms: int) -> None:
         person = self.people[user]
+        if person.refused.get(session) is False:
+            return
         tab = self.world.open(slot, user, session, idle_ms=ago_ms)
         assert tab is not None
         self.world.run("a", "b")
@@ -88,7 +91,7 @@ class Calm(Machine):
         if (slot, session) in person.tabs:
             self.world.logout(slot, user, session)
             self.world.run("a", "b")
-            person.refused.add(session)
+            person.refused[session] = True
             person.tabs = {key: number for key, number in person.tabs.items() if key[1] != session}
             person.forgiven = 0
             self.happened(user, "signed_out")
@@ -98,8 +101,7 @@ class Calm(Machine):
         person = self.people[user]
         self.world.sign_out(slot, user, by="boss" if forced else user)
         self.world.run("a", "b")
-        person.refused |= {session for _, session in person.tabs}
-        person.tabs, person.forgiven = {}, 0
+        person.sign_out(self.now)
         self.happened(user, "forced" if forced else "signed_out")
 
     @rule(slot=SLOTS, timeout=st.sampled_from([3_000, IDLE_MS, 20_000]))
@@ -121,7 +123,9 @@ class Calm(Machine):
             lost = [key for key in person.tabs if key[0] == slot]
             if lost:
                 # The grace counts from the last renewal, and ends no sooner than the lease (rule 6).
-                person.forgiven = max(person.forgiven, self.world.oracle.word_of(name))
+                until = self.world.oracle.word_of(name)
+                person.forgiven = max(person.forgiven, until)
+                person.dying |= dict.fromkeys([session for _, session in lost], until)
                 person.tabs = {key: number for key, number in person.tabs.items() if key not in lost}
         self.world.advance(STEP_MS * 4)
 
