@@ -107,3 +107,20 @@ def test_contradict(new_world: NewWorld) -> None:
     world.configure("b", idle_timeout_ms=3_000)
     world.run("a")
     assert world.shown("u") == "online"
+
+
+def test_absolute_while_its_hello_waits(new_world: NewWorld) -> None:
+    """So was the input of a message that came while its connection's hello waited."""
+    world = new_world(idle_ms=7_000)
+    world.down()
+    world.open("a", "u", "s")
+    world.tick(2)
+    world.input("a", "u", "s")
+    at_ms = world.time.now_ms
+    world.tick(2)
+    world.up()
+    world.tick(3)
+    found = world.stored("t", "u")
+    assert found is not None
+    assert found.active_ms <= at_ms
+    world.settle()

@@ -50,9 +50,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._clock = time
         self._own_selector = _Selector()
         super().__init__(self._own_selector)
+        # What asyncio keeps to itself: what is ready, what is scheduled, and what its clock can tell apart.
         self._internals: Any = self
-        # What a float of so many seconds can still tell apart.
-        self._internals._clock_resolution = RESOLUTION_S
+        vars(self)["_clock_resolution"] = RESOLUTION_S
 
     def time(self) -> float:
         return self._clock.now_s()

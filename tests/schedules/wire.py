@@ -245,7 +245,8 @@ class Wire:
     def _carry_out(self, pair: _Pair, request: Request) -> bytes:
         self._before(request)
         pair.server.sendall(request.data)
-        data, replies = b"", []
+        data = b""
+        replies: list[Any] = []
         while len(replies) < len(request.commands):
             part = pair.server.recv(_SIZE)
             data += part
