@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from presence_server import errors
-from presence_server.core.codes import Reason
 
 ONLINE: Final = "online"
 BUSY: Final = "busy"
@@ -43,7 +42,7 @@ class UserDetail(NamedTuple):
         chosen: what he picked.
         last_active: instant of the latest human input, milliseconds since the epoch.
         connections: how many connections are open, over all workers.
-        next_change: reason of the change that comes if nothing else happens (`idle` or `disconnected`), or None.
+        next_change: the status that comes if nothing else happens, or None.
         next_change_at: when that is, milliseconds since the epoch, or None.
     """
 
@@ -86,16 +85,14 @@ def check_selectable(value: object) -> str:
 def next_change(
     status: str, *, idle_at_ms: int, open_connections: int, held_until_ms: int
 ) -> tuple[str | None, int | None]:
-    """Tell the reason and instant of the change that comes if nothing else happens.
+    """Tell the status that comes if nothing else happens, and when.
 
-    An open connection's lease is renewed for as long as its worker lives, so it ends nothing by itself; only
-    connections that are merely forgiven bring the user down when their grace ends (rules 1 and 6).
+    An open connection lasts as long as its worker lives, so it ends nothing by itself; only connections that are merely
+    forgiven bring the user down when their grace ends (rules 1 and 6).
     """
     if status == OFFLINE:
         return None, None
-    if open_connections or idle_at_ms <= held_until_ms:
-        return Reason.IDLE, idle_at_ms
-    return Reason.DISCONNECTED, held_until_ms
+    return OFFLINE, idle_at_ms if open_connections else min(idle_at_ms, held_until_ms)
 
 
 def json_type(value: object) -> str:

@@ -28,7 +28,7 @@ _DETAIL: Final = {
     "chosen": {"type": ["string", "null"], "enum": [*SELECTABLE, None], "description": "What the user picked"},
     "last_active": {**_INSTANT, "description": "The latest human input on any of the user's connections"},
     "connections": {"type": ["integer", "null"], "minimum": 0, "description": "Open ones, over all workers"},
-    "next_change": {"type": ["string", "null"], "description": "Reason of the change that comes if nothing happens"},
+    "next_change": {"type": ["string", "null"], "description": "The status that comes if nothing else happens"},
     "next_change_at": _INSTANT,
 }
 

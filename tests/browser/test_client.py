@@ -158,7 +158,7 @@ async def test_it_is_explained_why_one_is_shown_so(office: Office) -> None:
     assert await maria.choose("busy") is None
     explained = await maria.run("return client.explain();")
     assert (explained["status"], explained["chosen"], explained["reason"]) == ("busy", "busy", "chosen")
-    assert (explained["connections"], explained["nextChange"]) == (2, "idle")
+    assert (explained["connections"], explained["nextChange"]) == (2, "offline")
     assert explained["nextChangeAt"] - explained["lastActive"] == 600_000
     code = await maria.run("return client.explain({ team: 'elsewhere' }).catch(({ code }) => code);")
     assert code == "not_a_member"

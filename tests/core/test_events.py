@@ -110,7 +110,7 @@ def test_ack_and_error_of_a_request_without_id_carry_none() -> None:
 
 @pytest.mark.parametrize("team", ["acme", "__proto__"])
 def test_explanation(team: str) -> None:
-    detail = UserDetail("maria", "online", 5, "active", "busy", 7, 3, "idle", 607)
+    detail = UserDetail("maria", "online", 5, "active", "busy", 7, 3, "offline", 607)
     expected = {
         "type": "explanation",
         "id": 8,
@@ -121,7 +121,7 @@ def test_explanation(team: str) -> None:
         "chosen": "busy",
         "last_active": 7,
         "connections": 3,
-        "next_change": "idle",
+        "next_change": "offline",
         "next_change_at": 607,
     }
     assert orjson.loads(messages.explanation(8, team, detail)) == expected

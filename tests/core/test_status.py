@@ -82,13 +82,13 @@ def test_who_is_offline_has_nothing_coming() -> None:
 @pytest.mark.parametrize(
     ("open_connections", "idle_at_ms", "held_until_ms", "change"),
     [
-        # An open connection's lease is renewed: it brings nobody down.
-        (1, 100, 50, ("idle", 100)),
-        (2, 50, 100, ("idle", 50)),
-        # Nothing but forgiven connections: the earlier deadline gives the reason (rule 1).
-        (0, 100, 99, ("disconnected", 99)),
-        (0, 99, 100, ("idle", 99)),
-        (0, 100, 100, ("idle", 100)),
+        # An open connection brings nobody down by itself.
+        (1, 100, 50, ("offline", 100)),
+        (2, 50, 100, ("offline", 50)),
+        # Nothing but forgiven connections: the earlier deadline counts (rule 1).
+        (0, 100, 99, ("offline", 99)),
+        (0, 99, 100, ("offline", 99)),
+        (0, 100, 100, ("offline", 100)),
     ],
 )
 def test_the_earlier_deadline_comes_next(

@@ -91,9 +91,6 @@ class Member:
         self.closed = 1006
 
     def pending(self) -> int:
-        return 0
-
-    def pending(self) -> int:
         return int(self.connection.blocked_s > 0)
 
     def pause_reading(self) -> None:

@@ -43,7 +43,7 @@ async def test_a_grace_longer_than_the_lease_is_given_whole(new_party: NewParty,
     await pass_time(clock, LEASE_MS, alive)
     await alive.sweep()
     found = await alive.detail()
-    assert (found.connections, found.next_change, found.next_change_at) == (0, "disconnected", ends_ms)
+    assert (found.connections, found.next_change, found.next_change_at) == (0, "offline", ends_ms)
     await pass_time(clock, 10_000, alive)
     await alive.sweep()
     assert await alive.status() == ("offline", "disconnected")

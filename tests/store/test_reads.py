@@ -120,7 +120,7 @@ async def test_the_earlier_of_two_deadlines_is_what_comes_next(party: Party, clo
     await party.join(idle_ms=IDLE_MS - GRACE_MS + 1_000)
     await party.lost_for_good()
     found = await party.detail()
-    assert (found.next_change, found.next_change_at) == ("idle", clock.now_ms + GRACE_MS - 1_000)
+    assert (found.next_change, found.next_change_at) == ("offline", clock.now_ms + GRACE_MS - 1_000)
 
 
 async def test_marks_of_many_teams_are_a_few_plain_commands(party: Party) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from presence_server.settings import load
 from tests.conftest import NewSite
-from tests.support.balancer import HaProxy, HaProxy, Nginx
+from tests.support.balancer import Balancer, HaProxy, Nginx
 from tests.support.client import Client
 from tests.support.site import Site
 from tests.support.timing import GRACE_S, NOTICE_S, SOON_S, UNIT

@@ -213,7 +213,7 @@ async def test_a_team_s_own_grace_holds(site: Site) -> None:
     await again.end()
     await maria.quiet_for(2 * LEASE_S, about="juan")
     detail = await site.admin().user("juan")
-    assert (detail["status"], detail["connections"], detail["next_change"]) == ("online", 0, "idle")
+    assert (detail["status"], detail["connections"], detail["next_change"]) == ("online", 0, "offline")
 
 
 async def test_a_long_grace_outlives_the_worker(new_site: NewSite) -> None:

@@ -225,7 +225,7 @@ async def test_a_page_is_explained_its_own_user(site: Site) -> None:
     assert told == {"type": "explanation", "id": "why", "team": site.team} | {
         field: value for field, value in (await site.api("juan", on=1).user("juan")).items() if field != "user"
     }
-    assert (told["status"], told["chosen"], told["connections"], told["next_change"]) == ("busy", "busy", 2, "idle")
+    assert (told["status"], told["chosen"], told["connections"], told["next_change"]) == ("busy", "busy", 2, "offline")
     # The phone's choice was input just now, which is what puts off the end, not the page that nobody touched.
     assert told["next_change_at"] > page.welcome["server_time"]
     assert told["next_change_at"] - told["last_active"] == page.view().idle_timeout_ms

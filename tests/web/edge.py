@@ -27,8 +27,8 @@ from presence_server.web.auth import TokenVerifier
 from tests.support import tokens
 
 SINCE_MS = 1_763_800_000_000
-MARIA = UserDetail("maria", "busy", SINCE_MS, "chosen", "busy", SINCE_MS + 5, 2, "idle", SINCE_MS + 600_005)
-JUAN = UserDetail("juan", "online", SINCE_MS + 1, "signed_in", "online", SINCE_MS + 1, 1, "idle", SINCE_MS + 600_001)
+MARIA = UserDetail("maria", "busy", SINCE_MS, "chosen", "busy", SINCE_MS + 5, 2, "offline", SINCE_MS + 600_005)
+JUAN = UserDetail("juan", "online", SINCE_MS + 1, "signed_in", "online", SINCE_MS + 1, 1, "offline", SINCE_MS + 600_001)
 ANA = UserDetail("ana", "offline", SINCE_MS + 2, "idle", "busy", SINCE_MS - 600_000, 1)
 
 

@@ -137,7 +137,7 @@ FULL = {
     "chosen": "busy",
     "last_active": SINCE_MS + 5,
     "connections": 2,
-    "next_change": "idle",
+    "next_change": "offline",
     "next_change_at": SINCE_MS + 600_005,
 }
 PUBLIC = {name: FULL[name] for name in ("user", "status", "since", "reason")}

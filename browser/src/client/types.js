@@ -38,7 +38,7 @@
  * @property {"online" | "busy" | null} chosen
  * @property {number | null} lastActive when his latest input was, on any device
  * @property {number | null} connections how many are open
- * @property {string | null} nextChange the reason of the change that comes if nothing else happens
+ * @property {string | null} nextChange the status that comes if nothing else happens
  * @property {number | null} nextChangeAt
  */
 

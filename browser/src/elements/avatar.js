@@ -20,10 +20,9 @@ const STYLES = styles(`
   color: light-dark(oklch(.38 .1 var(--h)), oklch(.94 .035 var(--h)));
   font: 600 calc(var(--s) * .38) / 1 system-ui;
 }
-.picture > *, ::slotted(*) { grid-area: 1 / 1; min-inline-size: 0; }
-.initials { place-self: center; }
+.initials { grid-area: 1 / 1; place-self: center; }
 [hidden] { visibility: hidden; }
-img, ::slotted(img) { inline-size: var(--s); block-size: var(--s); object-fit: cover; }
+img, ::slotted(*) { grid-area: 1 / 1; inline-size: var(--s); block-size: var(--s); object-fit: cover; }
 :host([status]) .picture {
   --x: calc(100% - var(--o));
   --r: calc(var(--d) / 2 + max(1.5px, var(--s) * .05));

@@ -27,12 +27,10 @@ const STYLES = styles(`
   background: var(--presence-warning, light-dark(#fff4d6, #3a2f10));
   color: var(--presence-warning-text, light-dark(#6b4e00, #ffdf8a));
   box-shadow: 0 12px 32px light-dark(#141a2824, #00000080);
-  line-height: 1.3;
   pointer-events: auto;
 }
 .card[hidden], button[hidden] { display: none; }
 button { padding: 5px 12px; border-radius: 8px; border: 1px solid; font-weight: 600; }
-button:hover { text-decoration: underline; }
 `);
 
 /** @typedef {keyof import("./words.js").Words} Word */

@@ -87,6 +87,7 @@ export class PresenceElement extends Base {
   /** What ends its following. @type {(() => void)[]} */
   #off = [];
   #key = "";
+  /** Whether a change of its attributes is to be shown at once. */
   #shown = false;
 
   connectedCallback() {
@@ -99,8 +100,8 @@ export class PresenceElement extends Base {
       }
     }
     page.shown.add(this);
-    this.#shown = true;
     this.refresh();
+    this.#shown = true;
     this.render();
   }
 
@@ -119,6 +120,18 @@ export class PresenceElement extends Base {
     if (!this.#shown || before === after) return;
     if (name === "user" || name === "team") this.refresh();
     this.render();
+  }
+
+  /**
+   * Change several attributes, and show them once.
+   * @param {() => void} change
+   */
+  together(change) {
+    const shown = this.#shown;
+    this.#shown = false;
+    change();
+    this.#shown = shown;
+    if (shown) this.render();
   }
 
   /** Look for the client again, and for whom to follow. */

@@ -5,7 +5,7 @@
  */
 
 import { h, PresenceElement, reflect, styles } from "./base.js";
-import { clockTime, languageOf } from "./words.js";
+import { clockTime, languageOf, say } from "./words.js";
 
 /** @typedef {import("../client.js").Presence} Presence */
 
@@ -21,9 +21,6 @@ const STYLES = styles(`
 @media (forced-colors: active) {
   .dot { forced-color-adjust: none; --c: CanvasText; --presence-online: var(--c); --presence-busy: var(--c); --presence-bar: Canvas; --presence-offline: var(--c); }
   :host([stale]) .dot { --c: GrayText; opacity: 1; }
-}
-@media (prefers-reduced-motion: no-preference) {
-  .dot { transition: background-color .16s, opacity .24s; }
 }
 `);
 
@@ -72,17 +69,20 @@ export class PresenceDot extends PresenceElement {
   #say(name) {
     const { status } = this;
     if (status !== "online" && status !== "busy" && status !== "offline") return name;
-    const said = this.say(status);
+    const language = languageOf(this);
+    const said = say(language, status);
     const since = Number(this.getAttribute("since"));
-    const time = since && clockTime(languageOf(this), since, this.client_?.serverNow() ?? Date.now());
-    const label = name ? this.say(time ? "since" : "plain", { name, status: said, time: time || "" }) : said;
-    return this.hasAttribute("stale") ? this.say("stale", { label }) : label;
+    const time = since && clockTime(language, since, this.client_?.serverNow() ?? Date.now());
+    const label = name ? say(language, time ? "since" : "plain", { name, status: said, time: time || "" }) : said;
+    return this.hasAttribute("stale") ? say(language, "stale", { label }) : label;
   }
 
   /** @param {Presence | null} presence */
   #take(presence) {
     if (!presence && !this.#told) return;
     this.#told = true;
-    for (const name of /** @type {const} */ (["status", "since", "stale"])) reflect(this, name, presence?.[name]);
+    this.together(() => {
+      for (const name of /** @type {const} */ (["status", "since", "stale"])) reflect(this, name, presence?.[name]);
+    });
   }
 }

@@ -13,7 +13,7 @@ const STYLES = styles(`
 button { display: flex; align-items: center; gap: 10px; padding: 4px; padding-inline-end: 8px; border-radius: 10px; max-inline-size: 100%; }
 button:hover, button[aria-expanded="true"], .item:hover, .item:focus { background: var(--presence-hover, light-dark(#00000010, #ffffff18)); }
 button::after { content: ""; flex: none; inline-size: 6px; block-size: 6px; margin: -3px 4px 0; border: solid; border-width: 0 1.5px 1.5px 0; rotate: 45deg; }
-.text { display: grid; flex: 1; min-inline-size: min(11em, 35vw); line-height: 1.3; text-align: start; }
+.text { display: grid; flex: 1; min-inline-size: min(11em, 35vw); line-height: 1.3; }
 .name { font-weight: 600; }
 .name, .status { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 /* What changes by itself must not move what stands beside it. */

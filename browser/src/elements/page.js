@@ -2,15 +2,16 @@
  * What all elements of a page share, whichever copy of this module made them: the client, the elements, the languages.
  *
  * @typedef {import("../client.js").PresenceClient} PresenceClient
+ * @typedef {import("./words.js").Words} Words
  * @typedef {{refresh: () => void, render: () => void}} Shown
- * @typedef {{client: PresenceClient | null, shown: Set<HTMLElement & Shown>, words: Map<string, Partial<import("./words.js").Words>>}} Page
+ * @typedef {{client: PresenceClient | null, shown: Set<HTMLElement & Shown>, words: Map<string, Partial<Words>>, spoken: Map<string, Words>}} Page
  */
 
 const KEY = Symbol.for("presence-elements");
 
 const shared = /** @type {Record<symbol, Page>} */ (/** @type {unknown} */ (globalThis));
 
-export const page = (shared[KEY] ??= { client: null, shown: new Set(), words: new Map() });
+export const page = (shared[KEY] ??= { client: null, shown: new Set(), words: new Map(), spoken: new Map() });
 
 /**
  * The client that an element listens to: of the nearest `<presence-provider>` around it, shadow roots included, or the

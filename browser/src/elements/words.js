@@ -66,6 +66,7 @@ const SPANISH = {
 export function addWords(language, words) {
   const tag = language.toLowerCase();
   page.words.set(tag, { ...page.words.get(tag), ...words });
+  page.spoken.clear();
   renderAll();
 }
 
@@ -82,11 +83,18 @@ export function languageOf(element) {
  * @param {keyof Words} key
  * @param {Record<string, string>} [values]
  */
-export function say(language, key, values = {}) {
+export function say(language, key, values) {
+  const words = page.spoken.get(language) ?? learn(language);
+  return values ? words[key].replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole) : words[key];
+}
+
+/** @param {string} language */
+function learn(language) {
   const tag = language.toLowerCase();
   const base = tag.split("-")[0];
-  const text = page.words.get(tag)?.[key] ?? page.words.get(base)?.[key] ?? (base === "es" ? SPANISH : ENGLISH)[key];
-  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  const words = { ...ENGLISH, ...(base === "es" && SPANISH), ...page.words.get(base), ...page.words.get(tag) };
+  page.spoken.set(language, words);
+  return words;
 }
 
 /** @type {Map<string, {format: (value: number) => string}>} */

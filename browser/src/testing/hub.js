@@ -156,7 +156,7 @@ export class FakeHub {
       chosen: this.#chosen.get(team),
       last_active: this.#lastInput,
       connections: 1,
-      next_change: offline ? null : "idle",
+      next_change: offline ? null : "offline",
       next_change_at: offline ? null : this.#lastInput + this.#idleTimeoutMs,
     };
   }
