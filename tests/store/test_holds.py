@@ -40,9 +40,9 @@ async def test_a_lost_connection_is_forgiven_for_the_grace(party: Party, clock: 
     await party.join(idle_ms=1_000)
     since, active = clock.now_ms, clock.now_ms - 1_000
     shown = ("maria", "online", since, "signed_in", "online", active)
-    assert await party.detail() == UserDetail(*shown, 1, "idle", active + IDLE_MS)
+    assert await party.detail() == UserDetail(*shown, 1, "offline", active + IDLE_MS)
     await party.lost_for_good()
-    assert await party.detail() == UserDetail(*shown, 0, "disconnected", clock.now_ms + GRACE_MS)
+    assert await party.detail() == UserDetail(*shown, 0, "offline", clock.now_ms + GRACE_MS)
     await pass_time(clock, GRACE_MS - 125, party)
     await party.sweep()
     assert await party.status() == ("online", "signed_in")

@@ -28,7 +28,7 @@ class Replica:
     def __init__(self, client: redis.Redis, base: str) -> None:
         self._client = client
         self._base = base
-        self._kept = {key: bytes(client.dump(key) or b"") for key in client.scan_iter(f"{base}:*")}
+        self._kept = {key: client.dump(key) or b"" for key in client.scan_iter(f"{base}:*")}
 
     def fail_over(self) -> None:
         for key in self._client.scan_iter(f"{self._base}:*"):

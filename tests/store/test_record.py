@@ -19,7 +19,7 @@ Recorded = Callable[[str], set[str]]
 @pytest.fixture
 def recorded(client: redis.Redis, key_prefix: str) -> Recorded:
     """The teams for which a worker is on record."""
-    return lambda worker: set(map(str, client.smembers(f"{key_prefix}:{{due}}:of:{worker}")))
+    return lambda worker: {str(team) for team in client.smembers(f"{key_prefix}:{{due}}:of:{worker}")}
 
 
 # --- on record --------------------------------------------------------------------------------------------------------
