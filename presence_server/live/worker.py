@@ -197,6 +197,11 @@ class Worker:
         """Whether it can serve: Redis is within reach, it does not drain, and all of it works."""
         return self.live and not self.draining and not self.failed.is_set()
 
+    @property
+    def id(self) -> str:
+        """The first part of the ids of this worker's connections, new at every start."""
+        return self._members.id
+
     def connection_count(self) -> int:
         """How many sockets are open."""
         return len(self._members)

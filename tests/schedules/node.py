@@ -224,6 +224,9 @@ class Tab:
 
     def abort(self) -> None: ...
 
+    def pending(self) -> int:
+        return 0
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...

@@ -14,7 +14,7 @@ from hypothesis.stateful import invariant, rule
 
 from presence_server.core.status import OFFLINE
 from tests.schedules.machine import IDLE_MS, SESSIONS, SLOTS, STATUSES, USERS, Machine, run
-from tests.schedules.rule import NOTHING, Person, Told
+from tests.schedules.rule import NOTHING, NOTICED_MS, Person, Told
 from tests.schedules.world import GRACE_MS
 from tests.support.valkey import Valkey
 
@@ -148,8 +148,18 @@ class Calm(Machine):
     def details_tell_what_comes_next(self) -> None:
         for user, person in self.people.items():
             detail = self.world.detail("b", "t", user)
-            if detail.chosen is not None:
-                assert (detail.status, detail.chosen) == (person.told.status, person.chosen)
+            if detail.chosen is None:
+                continue
+            assert (detail.status, detail.chosen) == (person.told.status, person.chosen)
+            deadline, reason = person.deadline(self.timeout, self.set_at)
+            if any(until + NOTICED_MS > self.now for until in person.dying.values()):
+                continue
+            assert detail.connections == sum(person.tabs.values())
+            if person.told.status != OFFLINE and deadline > self.now:
+                assert detail.next_change == ("disconnected" if reason == "disconnected" else "idle")
+                # As far as Redis has been told of his input.
+                assert detail.next_change_at is not None
+                assert detail.next_change_at <= deadline
 
 
 def test_the_rule(shared_valkey: Valkey, key_prefix: str) -> None:
