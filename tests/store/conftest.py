@@ -12,7 +12,8 @@ import redis
 
 from presence_server.settings import Settings
 from presence_server.store import pace
-from tests.store.support import IDLE_MS, TEAM, Clock, Ear, NewParty, Party
+from tests.store.listening import Ear
+from tests.store.support import IDLE_MS, TEAM, Clock, NewParty, Party
 from tests.support.valkey import Valkey
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-import orjson
 import redis
 
 from presence_server.core.roster import NO_MARK, Mark
@@ -20,13 +18,11 @@ from presence_server.store import tasks
 from presence_server.store.connect import database_of, open_pool
 from presence_server.store.hold import Hold
 from presence_server.store.keys import Keys
-from presence_server.store.link import Link
 from presence_server.store.operations.claim import AT_ONCE
-from presence_server.store.scripts import GAP_MS, REDIS_TIME, Scripts
+from presence_server.store.scripts import GAP_MS, REDIS_TIME
 from presence_server.store.store import Store
 from presence_server.store.types import Claim, Page, Reply, Standing, standing_of
 from tests.support.timing import SOON_S
-from tests.support.valkey import Valkey
 
 TEAM: Final = "acme"
 
@@ -280,36 +276,3 @@ async def becomes_true(found: Callable[[], object]) -> None:
     async with asyncio.timeout(SOON_S):
         while not found():  # noqa: ASYNC110 - there is nothing to be woken by
             await asyncio.sleep(0.002)
-
-
-class Ear:
-    """Hears what is published on a channel."""
-
-    def __init__(self, client: redis.Redis, channel: str) -> None:
-        self._client = client
-        self._channel = channel
-        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
-        self._pubsub.subscribe(channel)
-        assert self._pubsub.get_message(timeout=5.0)["type"] == "subscribe"
-
-    def heard(self) -> list[dict[str, Any]]:
-        """What was published since last asked."""
-        self._client.publish(self._channel, "end")
-        found = []
-        while (message := self._pubsub.get_message(timeout=5.0))["data"] != "end":
-            found.append(orjson.loads(message["data"]))
-        return found
-
-    def close(self) -> None:
-        self._pubsub.close()
-
-
-def link_to(url: str, clock: Callable[[], float] = time.monotonic) -> Link:
-    """Commands to a Redis, and nothing else; close it."""
-    return Link(open_pool(url), Scripts(Settings(redis_url=url), ":feed:0"), clock)
-
-
-def blocked_clients(valkey: Valkey) -> int:
-    """How many connections wait for a list that is empty."""
-    with contextlib.closing(valkey.client()) as client:
-        return int(client.info("clients")["blocked_clients"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from presence_server.store.calls import BULK
-from tests.store.support import GRACE_MS, IDLE_MS, TEAM, Clock, Ear, NewParty, Party, pass_time
+from tests.store.listening import Ear
+from tests.store.support import GRACE_MS, IDLE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 
 async def test_choosing_is_activity(party: Party, clock: Clock) -> None:

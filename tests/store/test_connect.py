@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from presence_server.store import connect
 from presence_server.store.connect import database_of, open_client
 from presence_server.store.link import OutOfReach
-from tests.store.support import link_to
+from tests.store.listening import link_to
 from tests.support.valkey import Valkey
 
 PASSWORD = "p@ss/w:rd?#%"

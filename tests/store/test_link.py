@@ -14,7 +14,7 @@ from presence_server.settings import Settings
 from presence_server.store import connect
 from presence_server.store.link import Command, Link, OutOfReach, Refused, evaluate
 from presence_server.store.scripts import Script, Scripts
-from tests.store.support import blocked_clients, link_to
+from tests.store.listening import blocked_clients, link_to
 from tests.support.polling import becomes
 from tests.support.timing import SOON_S
 from tests.support.valkey import Valkey

@@ -11,7 +11,7 @@ import redis
 import uvloop
 
 from presence_server.store.link import Link, OutOfReach
-from tests.store.support import blocked_clients, link_to
+from tests.store.listening import blocked_clients, link_to
 from tests.support.polling import becomes
 from tests.support.valkey import Valkey
 

@@ -12,7 +12,8 @@ import pytest
 from presence_server import errors
 from presence_server.settings import Settings
 from presence_server.store.operations.configure import KEEP_GRACE
-from tests.store.support import IDLE_MS, TEAM, Clock, Ear, Party, becomes_true, pass_time
+from tests.store.listening import Ear
+from tests.store.support import IDLE_MS, TEAM, Clock, Party, becomes_true, pass_time
 from tests.support.proxy import RedisProxy
 from tests.support.valkey import Valkey
 

@@ -9,7 +9,8 @@ import pytest
 
 from presence_server.core.roster import Mark
 from presence_server.store.operations.configure import KEEP_GRACE
-from tests.store.support import GRACE_MS, IDLE_MS, TEAM, Clock, Ear, Party, pass_time
+from tests.store.listening import Ear
+from tests.store.support import GRACE_MS, IDLE_MS, TEAM, Clock, Party, pass_time
 
 
 def mark_of(message: dict[str, Any]) -> Mark:

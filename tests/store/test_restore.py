@@ -7,7 +7,8 @@ import pytest
 from presence_server.core.roster import Change, Entry
 from presence_server.store.operations.configure import KEEP_GRACE
 from presence_server.store.types import Reply
-from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, Ear, NewParty, Party, pass_time
+from tests.store.listening import Ear
+from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 SEEN = 812
 

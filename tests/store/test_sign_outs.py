@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from presence_server.core.status import UserDetail
-from tests.store.support import GRACE_MS, TEAM, Clock, Ear, NewParty, Party, pass_time
+from tests.store.listening import Ear
+from tests.store.support import GRACE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 
 async def force(party: Party, user: str = "maria", by: str = "ana") -> None:

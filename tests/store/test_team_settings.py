@@ -9,7 +9,8 @@ import redis
 
 from presence_server.store.operations import realign
 from presence_server.store.operations.configure import DEFAULT_GRACE, DEFAULT_IDLE, KEEP_GRACE, KEEP_IDLE
-from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, Ear, NewParty, Party, pass_time
+from tests.store.listening import Ear
+from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 
 async def align(party: Party) -> int:
