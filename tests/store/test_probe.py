@@ -9,7 +9,7 @@ import pytest
 
 from presence_server.errors import Unavailable
 from presence_server.store.embedded import EmbeddedValkey
-from presence_server.store.probe import describe, probe
+from presence_server.store.probe import describe, objection, probe
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,15 @@ def test_redis_calls_itself_redis() -> None:
     assert (instance.ahead_ms, instance.uncertainty_ms) == (-2_000, 1_000)
     assert instance.evicts
     assert not instance.persists
+
+
+@pytest.mark.parametrize("option", ["nonsense=7", "db=seven"])
+def test_an_address_with_an_option_that_nobody_knows_is_objected_to(option: str) -> None:
+    told = objection(f"redis://maria:hunter2@127.0.0.1:6379/?{option}")
+    assert told is not None
+    assert "Expected options that the client of Redis has" in told
+    assert "hunter2" not in told
+
+
+def test_one_that_is_well_is_not_and_nobody_is_asked() -> None:
+    assert objection("redis://nobody.invalid:6379/3") is None
