@@ -38,6 +38,8 @@ class Line:
 
     async def lose_the_reply(self, asking: Callable[[], Any]) -> Any:
         """Something is asked for and done, and its reply does not come."""
+        # What still follows the last request must not be what is lost.
+        await self.party.flush()
         downs = len(self.party.downs)
         self.proxy.swallow_a_reply()
         asked = asking()
