@@ -20,8 +20,10 @@ def test_bury_waits(world: World) -> None:
     world.stop("b")
     world.tick(2)
     # The team is looked at for another reason, before the lease of that worker can be over.
-    world.lose("a", "v", "s")
-    world.tick(2)
+    world.open("a", "w", "s")
+    world.run("a")
+    world.lose("a", "w", "s")
+    world.tick()
     assert world.client.exists(f"{world.keys.due}:burials")
     assert world.shown("u") == "online"
     world.cont("b")
@@ -117,7 +119,7 @@ def test_idle_gap(new_world: NewWorld) -> None:
     world.run("a")
     world.jump(2)
     world.up()
-    world.advance_only("b", 1_500)
+    world.advance_only("b", 1_900)
     assert world.shown("v") == "online"
     world.settle()
 
