@@ -29,8 +29,7 @@ class Calm(Machine):
     def __init__(self) -> None:
         super().__init__()
         self.people: defaultdict[str, Person] = defaultdict(Person)
-        self.world.configure("a", idle_timeout_ms=IDLE_MS)
-        self.timeout, self.set_at = IDLE_MS, self.now
+        self.timeout, self.set_at = IDLE_MS, 0
 
     @property
     def now(self) -> int:
@@ -151,12 +150,12 @@ class Calm(Machine):
             if detail.chosen is None:
                 continue
             assert (detail.status, detail.chosen) == (person.told.status, person.chosen)
-            deadline, reason = person.deadline(self.timeout, self.set_at)
+            deadline, _ = person.deadline(self.timeout, self.set_at)
             if any(until + NOTICED_MS > self.now for until in person.dying.values()):
                 continue
             assert detail.connections == sum(person.tabs.values())
             if person.told.status != OFFLINE and deadline > self.now:
-                assert detail.next_change == ("disconnected" if reason == "disconnected" else "idle")
+                assert detail.next_change == OFFLINE
                 # As far as Redis has been told of his input.
                 assert detail.next_change_at is not None
                 assert detail.next_change_at <= deadline

@@ -5,8 +5,9 @@ if had then
 end
 local idle, grace = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
 if idle >= 0 and idle ~= set_idle_ms then
-  set_idle_ms, settings_at = idle, now
-  idle_ms = idle > 0 and idle or IDLE_MS
+  set_idle_ms, idle = idle, idle > 0 and idle or IDLE_MS
+  settings_at = idle ~= idle_ms and now or settings_at
+  idle_ms = idle
 end
 if grace >= -1 then
   set_grace_ms = grace
