@@ -124,3 +124,16 @@ def test_absolute_while_its_hello_waits(new_world: NewWorld) -> None:
     assert found is not None
     assert found.active_ms <= at_ms
     world.settle()
+
+
+def test_a_timeout_that_stays_what_it_was_is_no_reason(new_world: NewWorld) -> None:
+    """Who is idle by the default is idle when that becomes the team's own, too: no setting made him so."""
+    world = new_world(idle_ms=7_000)
+    world.tick(8)
+    world.configure("a", idle_timeout_ms=7_000)
+    world.open("a", "u", "s", idle_ms=8_000)
+    world.tick()
+    found = world.stored("t", "u")
+    assert found is not None
+    assert (found.status, found.reason) == ("offline", "idle")
+    world.settle()
