@@ -34,7 +34,7 @@ class Person:
         tabs: how many connections are open, by worker and session.
         forgiven: until when lost connections are.
         dying: sessions that were on a worker that died, until when its lease lasts.
-        refused: sessions that may not come back; False where that is nobody's business.
+        refused: sessions that may not come back.
     """
 
     chosen: str = "online"
@@ -43,10 +43,10 @@ class Person:
     tabs: dict[tuple[str, str], int] = field(default_factory=dict)
     forgiven: int = 0
     dying: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, bool] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
 
     def held_until(self) -> int:
-        return NEVER if self.tabs else self.forgiven
+        return NEVER if self.tabs else max(self.forgiven, *self.dying.values(), 0)
 
     def status(self, now: int, timeout: int) -> str:
         """Rule 1."""
@@ -61,18 +61,19 @@ class Person:
             elif self.told.since == 0 and self.held_until() > now:
                 # Who is idle when he first comes in is offline since then.
                 self.told = Told(OFFLINE, now, "settings" if self.active + timeout <= set_at else "idle")
-        elif not self.tabs and self.forgiven == 0:
+        elif self.held_until() == 0:
             self.told = Told(OFFLINE, now, cause)
         elif self.told.status != self.chosen:
             self.told = Told(self.chosen, now, cause)
 
+    def is_unsure(self, now: int) -> bool:
+        """Whether it is chance if a sweep has already taken away what stood for a worker that died."""
+        return any(until <= now < until + NOTICED_MS for until in self.dying.values())
+
     def sign_out(self, now: int) -> None:
         """All his sessions end, those on workers that have died included."""
-        for _, session in self.tabs:
-            self.refused[session] = True
-        for session, until in self.dying.items():
-            # Whether a sweep has been there is chance.
-            self.refused[session] = self.refused.get(session, False) or now < until
+        self.refused |= {session for _, session in self.tabs}
+        self.refused |= {session for session, until in self.dying.items() if now < until}
         self.tabs, self.forgiven, self.dying = {}, 0, {}
 
     def deadline(self, timeout: int, set_at: int) -> tuple[int, str]:
@@ -85,6 +86,7 @@ class Person:
     def check(self, found: Told, now: int, timeout: int, set_at: int) -> None:
         """Compare what is told of him with the rule; a deadline that has come is noticed in time, and never early."""
         deadline, reason = self.deadline(timeout, set_at)
+        self.dying = {session: until for session, until in self.dying.items() if now < until + NOTICED_MS}
         if self.told.status != OFFLINE and found.status == OFFLINE:
             assert deadline <= found.since <= now, f"Expected {self} until {deadline}, got {found}"
             self.told = Told(OFFLINE, found.since, reason)

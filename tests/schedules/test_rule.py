@@ -41,8 +41,6 @@ class Calm(Machine):
     @rule(slot=SLOTS, user=USERS, session=SESSIONS, ago_ms=AGO_MS)
     def connect(self, slot: str, user: str, session: str, ago_ms: int) -> None:
         person = self.people[user]
-        if person.refused.get(session) is False:
-            return
         tab = self.world.open(slot, user, session, idle_ms=ago_ms)
         assert tab is not None
         self.world.run("a", "b")
@@ -87,10 +85,11 @@ class Calm(Machine):
     @rule(slot=SLOTS, user=USERS, session=SESSIONS)
     def logout(self, slot: str, user: str, session: str) -> None:
         person = self.people[user]
-        if (slot, session) in person.tabs:
+        if (slot, session) in person.tabs and not person.is_unsure(self.now):
             self.world.logout(slot, user, session)
             self.world.run("a", "b")
-            person.refused[session] = True
+            person.refused.add(session)
+            person.dying.pop(session, None)
             person.tabs = {key: number for key, number in person.tabs.items() if key[1] != session}
             person.forgiven = 0
             self.happened(user, "signed_out")
@@ -98,6 +97,8 @@ class Calm(Machine):
     @rule(slot=SLOTS, user=USERS, forced=st.booleans())
     def sign_out(self, slot: str, user: str, forced: bool) -> None:
         person = self.people[user]
+        if person.is_unsure(self.now):
+            return
         self.world.sign_out(slot, user, by="boss" if forced else user)
         self.world.run("a", "b")
         person.sign_out(self.now)
@@ -123,7 +124,6 @@ class Calm(Machine):
             if lost:
                 # The grace counts from the last renewal, and ends no sooner than the lease (rule 6).
                 until = self.world.oracle.word_of(name)
-                person.forgiven = max(person.forgiven, until)
                 person.dying |= dict.fromkeys([session for _, session in lost], until)
                 person.tabs = {key: number for key, number in person.tabs.items() if key not in lost}
         self.world.advance(STEP_MS * 4)
