@@ -5,6 +5,7 @@ Nothing here needs a socket: a worker answers for teams it has nobody of.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import Final, NamedTuple, TypeVar
@@ -17,6 +18,9 @@ from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.operations import configure
 from presence_server.store.reads import NEVER
 from presence_server.store.store import Store
+
+# How long workers have to tell what input they know of before a team's timeout changes.
+_TOLD_S: Final = 0.25
 
 T = TypeVar("T")
 
@@ -107,6 +111,10 @@ class TeamAccess:
         Raises:
             errors.Unavailable: Redis stayed out of reach.
         """
+        if idle_timeout_ms != configure.KEEP_IDLE:
+            # Nobody is to look idle by the new timeout for input that was not owed to Redis by the old one.
+            await self._store.tell_workers({"inputs": team})
+            await asyncio.sleep(_TOLD_S)
         reply = await self._store.configure(team, idle_timeout_ms, grace_ms)
         cursor = 0
         while True:

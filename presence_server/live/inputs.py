@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -66,15 +67,20 @@ class Inputs:
         now_s = self._clock()
         for hold in self._members.holds_of(team):
             if hold.user == user and hold.version and hold.active_s + self._statuses.idle_timeout_s(team) > now_s:
-                hold.told_s = 0.0
+                hold.told_s = -math.inf
                 self._note(hold, now_s)
+
+    def tell_team(self, team: str) -> None:
+        """The team's timeout is about to change: what was not owed yet may matter by the new one."""
+        self._due_s[team] = self._clock()
+        self._wake.set()
 
     def tell_all(self) -> None:
         """Redis's clock jumped: what it was told is another time now."""
         now_s = self._clock()
         for team in self._members.teams():
             for hold in self._members.holds_of(team):
-                hold.told_s = 0.0
+                hold.told_s = -math.inf
             self._due_s[team] = now_s
         self._wake.set()
 

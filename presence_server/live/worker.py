@@ -257,6 +257,8 @@ class Worker:
             self._members.end_session(*message["signed_out"])
         elif "replaced" in message:
             self._members.replaced(*message["replaced"])
+        elif "inputs" in message:
+            self._inputs.tell_team(message["inputs"])
 
     def _feed_down(self, why: str) -> None:
         self._recovery.needed(why)

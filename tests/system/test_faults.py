@@ -231,3 +231,17 @@ async def test_a_long_grace_outlives_the_worker(new_site: NewSite) -> None:
     within_s = LEASE_S + NOTICE_S + 2 * SLACK_S
     await maria.sees("juan", "offline", reason="disconnected", within_s=within_s)
     await maria.sees("ana", "offline", reason="disconnected", within_s=within_s)
+
+
+async def test_a_shorter_timeout_shows_nobody_idle_who_is_not(site: Site) -> None:
+    """His newest input was not owed to Redis yet by the old timeout: it is told before the new one holds."""
+    maria, juan = await site.connect("maria", on=0), await site.connect("juan", on=1)
+    await maria.sees("juan", "online")
+    await asyncio.sleep(2.5)
+    await juan.beat(0)
+    await maria.beat(0)
+    told = len(maria.view().told)
+    await site.admin().set_idle_timeout(2)
+    async with juan.typing(), maria.typing():
+        await asyncio.sleep(2 * NOTICE_S)
+    assert [each for each in maria.view().told[told:] if each.status == "offline"] == []
