@@ -14,6 +14,7 @@ from presence_server import errors
 from presence_server.core.roster import NO_MARK
 from presence_server.core.status import OFFLINE, Presence, TeamView, UserDetail
 from presence_server.live.teams import Teams
+from presence_server.store.lane import PATIENCE_S
 from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.operations import configure
 from presence_server.store.reads import NEVER
@@ -113,14 +114,22 @@ class TeamAccess:
         """
         if idle_timeout_ms != configure.KEEP_IDLE:
             # Nobody is to look idle by the new timeout for input that was not owed to Redis by the old one.
-            await self._store.tell_workers({"inputs": team})
-            await asyncio.sleep(_TOLD_S)
+            await self._ask_for_inputs(team)
         reply = await self._store.configure(team, idle_timeout_ms, grace_ms)
         cursor = 0
         while True:
             cursor = await self._reach(self._store.repairs.realign(team, cursor))
             if not cursor:
                 return TeamSettings(reply.idle_timeout_ms, reply.grace_ms)
+
+    async def _ask_for_inputs(self, team: str) -> None:
+        asked = self._store.tell_workers({"inputs": team})
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await asked
+        except TimeoutError:
+            raise errors.Unavailable("Expected Redis within reach, got no answer in time; try again") from None
+        await asyncio.sleep(_TOLD_S)
 
     async def _read_all(self, team: str) -> TeamView:
         here = self._teams.get(team)

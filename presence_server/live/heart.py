@@ -53,6 +53,7 @@ class Heart:
         self._on_look = on_look
         self._beaten: asyncio.Future[Claim] | None = None
         self._complained = False
+        self._told_of = ""
         self.restoring = False
         self.born = ""
 
@@ -93,11 +94,13 @@ class Heart:
         if abs(jump_ms) > JUMP_MS and self.born:
             self._on_jump()
         if self.born not in ("", claim.born):
-            self._on_other_data()
+            if self._told_of != claim.born:
+                self._told_of = claim.born
+                self._on_other_data()
         elif claim.recorded < recorded:
             await self._store.record_anew()
             self._on_look()
-        if claim.due:
+        if claim.due or (room and self._store.vigil.doubting):
             self._on_due(claim)
         if self._beaten is not None:
             self._beaten.set_result(claim)

@@ -65,8 +65,8 @@ class Inputs:
     def contradict(self, team: str, user: str) -> None:
         """He is shown as idle: if there is newer input than that, say so at once."""
         now_s = self._clock()
-        for hold in self._members.holds_of(team):
-            if hold.user == user and hold.version and hold.active_s + self._statuses.idle_timeout_s(team) > now_s:
+        for hold in self._members.holds_on(team, user):
+            if hold.version and hold.active_s + self._statuses.idle_timeout_s(team) > now_s:
                 hold.told_s = -math.inf
                 self._note(hold, now_s)
 

@@ -79,6 +79,11 @@ class Members:
         """Every hold in a team, those under way included."""
         return list(self._holds.get(team, {}).values())
 
+    def holds_on(self, team: str, user: str) -> set[Hold]:
+        """The holds on one user in a team; costs as much as he has connections."""
+        mine = self._by_user.get(user, ())
+        return {each.hold for connection in mine for each in connection.memberships if each.hold.team == team}
+
     def teams(self) -> list[str]:
         """The teams in which anybody here is held."""
         return list(self._holds)

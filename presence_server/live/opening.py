@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from presence_server import errors
 from presence_server.core import messages
@@ -115,9 +115,14 @@ class Opening:
                 return
             self._members.admit(connection, claims.user, _session(connection, claims))
             self._expire_with(connection, claims)
-            if hello.replaces is not None:
-                self._replace(connection, hello.replaces)
-            joined = await self._join(connection, claims.teams, active_s, claims.issued_at_s)
+            told = self._replace(connection, hello.replaces) if hello.replaces is not None else None
+            try:
+                joined = await self._join(connection, claims.teams, active_s, claims.issued_at_s)
+            except BaseException:
+                # What waits for Redis is to be no more than who waits for it.
+                if told is not None:
+                    told.cancel()
+                raise
         if connection.state is not State.JOINING:
             return
         if not joined:
@@ -177,12 +182,12 @@ class Opening:
         connection.expires_s = now_s + claims.expires_at_s - time.time()
         self._pulse.opened(connection, now_s)
 
-    def _replace(self, connection: Connection, previous: str) -> None:
+    def _replace(self, connection: Connection, previous: str) -> asyncio.Future[Any] | None:
         """A tab names its previous connection, which ends now, wherever it is, if it is of the same user."""
         if previous.partition("-")[0] == self._members.id:
             self._members.replaced(connection.user, previous)
-        else:
-            self._store.tell_workers({"replaced": [connection.user, previous]})
+            return None
+        return self._store.tell_workers({"replaced": [connection.user, previous]})
 
     async def _join(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
@@ -65,6 +65,7 @@ class Replica:
         store: where it is read from.
         listener: who is told of changes.
         on_out_of_reach: is called when a read failed because Redis is out of reach.
+        spawn: starts a task.
 
     Attributes:
         roster: what Redis has, as far as known.
@@ -74,7 +75,15 @@ class Replica:
         resyncs: how often the roster had to be read again because something was missed.
     """
 
-    def __init__(self, team: str, store: Store, listener: Listener, *, on_out_of_reach: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        team: str,
+        store: Store,
+        listener: Listener,
+        *,
+        on_out_of_reach: Callable[[str], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task,
+    ) -> None:
         self.team = team
         self.roster = Roster()
         self.live = False
@@ -86,6 +95,7 @@ class Replica:
         self._store = store
         self._listener = listener
         self._on_out_of_reach = on_out_of_reach
+        self._spawn = spawn
         self._buffer: list[Update] = []
         self._expected = NO_MARK
         self._waiters: list[tuple[Mark, asyncio.Future[None]]] = []
@@ -176,13 +186,18 @@ class Replica:
         if self._sync is None:
             self.resyncs += 1
             self.live = False
-            self._sync = asyncio.create_task(self._resync(), name=f"resync {self.team}")
+            self._sync = self._spawn(self._resync())
 
     async def _resync(self) -> None:
         try:
-            await self.read_patiently()
-        except OutOfReach as exc:
-            self._on_out_of_reach(str(exc))
+            while True:
+                try:
+                    await self.read_patiently()
+                    return
+                except OutOfReach as exc:
+                    # While a recovery is under way nobody hears this; the next one cancels it.
+                    self._on_out_of_reach(str(exc))
+                    await asyncio.sleep(BROKEN_S)
         finally:
             if self._sync is asyncio.current_task():
                 self._sync = None

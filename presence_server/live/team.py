@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from presence_server.core import frames, messages
 from presence_server.core.codes import Reason
@@ -18,6 +19,8 @@ from presence_server.live.members import Members
 from presence_server.live.replica import Replica
 from presence_server.settings import Settings
 from presence_server.store.store import Store
+
+Spawning: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class Surroundings(NamedTuple):
@@ -43,7 +46,7 @@ class Team:
             and the number of the last acknowledged write.
     """
 
-    def __init__(self, name: str, around: Surroundings, on_out_of_reach: Callable[[str], None]) -> None:
+    def __init__(self, name: str, around: Surroundings, spawn: Spawning = asyncio.create_task) -> None:
         self.name = name
         self.followed = False
         self.pending = 0
@@ -52,7 +55,7 @@ class Team:
         self._stale = False
         self._members: dict[str, list[Connection]] = {}
         self._chosen: dict[str, str] = {}
-        self.replica = Replica(name, around.store, self, on_out_of_reach=on_out_of_reach)
+        self.replica = Replica(name, around.store, self, on_out_of_reach=around.store.down, spawn=spawn)
         self.fanout = FanOut(
             name, self.replica.roster, around.settings.coalesce_s, around.counters, around.store.now_ms
         )

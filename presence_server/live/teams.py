@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Final
 
 from presence_server.core.roster import NO_MARK, Mark
 from presence_server.core.status import OFFLINE
-from presence_server.live.team import Surroundings, Team
+from presence_server.live.team import Spawning, Surroundings, Team
 from presence_server.store.feed import Feed
 from presence_server.store.link import OutOfReach
 from presence_server.store.types import Reply
@@ -30,9 +30,7 @@ class Teams:
         clock: a monotonic clock, seconds.
     """
 
-    def __init__(
-        self, feed: Feed, spawn: Callable[[Coroutine[Any, Any, None]], object], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, feed: Feed, spawn: Spawning, clock: Callable[[], float]) -> None:
         self._feed = feed
         self._spawn = spawn
         self._clock = clock
@@ -113,7 +111,7 @@ class Teams:
         """The team, opened if need be; the caller takes one off `pending` when done."""
         team = self._teams.get(name)
         if team is None:
-            team = self._teams[name] = Team(name, self._around, self._around.store.down)
+            team = self._teams[name] = Team(name, self._around, self._spawn)
             self._spawn(self._open(team))
         team.pending += 1
         return team

@@ -40,7 +40,10 @@ class Caller:
         gaps: the intervals in which nobody swept, as the last claim told.
         due: what this worker has told the index of.
         changes_published: how many changes this worker's calls have made.
+        tell_index: sends a command to the index with the next pipeline, whenever Redis can; set by whoever sends.
     """
+
+    tell_index: Callable[[Command], object]
 
     def __init__(
         self, link: Link, scripts: Scripts, keys: Keys, settings: Settings, port: Port, clock: Callable[[], float]
@@ -108,7 +111,7 @@ class Caller:
             commands.insert(0, entry)
         reply, tell = self.reply(team, (await self.link.execute(commands))[-1], known)
         if tell is not None:
-            await self.link.execute([tell])
+            self.tell_index(tell)
         return reply
 
     def reply(self, team: str, raw: Sequence[Any], known: Mark) -> tuple[Reply, Command | None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from presence_server.core.roster import Entry
 from presence_server.store.caller import Caller
+from presence_server.store.calls import BULK
 from presence_server.store.operations import new_epoch, realign, restore, touch
 from presence_server.store.types import Reply
 
@@ -74,7 +75,9 @@ class Repairs:
         """
         told = [touch.Input(user, self._caller.instant_ms(at_s)) for user, at_s in inputs]
         due_ms = self._caller.now_ms() + self._caller.settings.idle_timeout_ms
-        await self._caller.call(touch.NAME, team, touch.encode(self._caller.word(), told), due_ms=due_ms)
+        for at in range(0, len(told), BULK):
+            part = touch.encode(self._caller.word(), told[at : at + BULK])
+            await self._caller.call(touch.NAME, team, part, due_ms=due_ms)
 
     async def tell_input(self, inputs: Iterable[tuple[str, Sequence[tuple[str, float]]]]) -> list[str]:
         """Tell input of users who are visible, by one plain command a team; returns the teams where some are not.

@@ -74,6 +74,7 @@ class Requests:
         self._on_refused = on_refused
         self._on_team = on_team
         self._pace = Pace(caller.clock)
+        caller.tell_index = self.send_first
         self._lanes: dict[str, Lane] = {}
         self._ready: dict[Lane, None] = {}
         # Those that have something to do, and cannot do it now.
@@ -149,7 +150,7 @@ class Requests:
             # The rest of this loop turn's requests come in before the batch is cut.
             await asyncio.sleep(0)
             while self.open and (self._ready or self._first):
-                await self._pace.wait(full=len(self._ready) >= PIPELINE)
+                await self._pace.wait(full=max(len(self._ready), len(self._first)) >= PIPELINE)
                 try:
                     await self._send_some()
                 except (OutOfReach, Refused) as exc:
@@ -235,7 +236,7 @@ class Requests:
         return False
 
     async def _exchange(self, lanes: list[tuple[Lane, Call]]) -> None:
-        first, self._first = self._first, []
+        first, self._first = self._first[:PIPELINE], self._first[PIPELINE:]
         commands: list[Command] = [command for command, _ in first]
         places: list[int] = []
         marks: list[Mark] = []
@@ -321,7 +322,8 @@ class Requests:
             if not chosen or reply.mark.version < each.refused_at:
                 self._on_refused(each)
             else:
-                each.version = max(each.version, reply.mark.version)
+                # A lane is answered in order, and another epoch may have begun at a lower version.
+                each.version = reply.mark.version
 
     def _late(self, lane: Lane, call: Call, *, is_known: bool) -> None:
         """Not done now. Whether it was done before, an old number would have told; if that is gone, nobody can."""

@@ -97,7 +97,7 @@ class Retelling:
             try:
                 await self._check_sessions(holds)
                 return
-            except OutOfReach as exc:
+            except (OutOfReach, Refused) as exc:
                 self._requests.down(str(exc))
                 await asyncio.sleep(_AGAIN_S)
 

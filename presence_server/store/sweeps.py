@@ -7,13 +7,15 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from presence_server.core.roster import NO_MARK
 from presence_server.store.caller import Caller
 from presence_server.store.link import Command, Refused
 from presence_server.store.operations import doubt, sweep, swept
 from presence_server.store.types import Claim, Due, Standing, Swept, standing_of
 
-# Where in a mark's array the idle timeout stands.
+# Where in a mark's array the idle timeout stands, and until when the team's scripts believe that nobody looks.
 _IDLE: Final = 4
+_LOOK: Final = 7
 
 
 class Look(NamedTuple):
@@ -67,12 +69,16 @@ class Sweeps:
             return Look(due, False, 0, None, refused)
         raw, active, ends = replies
         standing = standing_of(raw)
-        idle_ms = (orjson.loads(raw)[_IDLE] if raw else 0) or self._caller.settings.idle_timeout_ms
+        stored = orjson.loads(raw) if standing.mark != NO_MARK else None
+        idle_ms = (stored[_IDLE] if stored else 0) or self._caller.settings.idle_timeout_ms
         deadlines = [int(float(active[1])) + idle_ms] if active else []
         deadlines += [int(float(ends[1]))] if ends else []
         next_ms = min(deadlines, default=0)
         is_due = bool(due.burials) or claim.set_back or 0 < next_ms <= claim.now_ms
-        return Look(due, is_due and raw is not None, next_ms, standing, None)
+        if stored and not is_due and stored[_LOOK] > claim.now_ms:
+            # The scripts rely on a look by then, and tell the index of nothing later.
+            next_ms = min(next_ms or stored[_LOOK], stored[_LOOK])
+        return Look(due, is_due and stored is not None, next_ms, standing, None)
 
     async def sweep(self, due: Due, *, set_back: bool) -> Swept:
         """Bury whom the index says, and bring the users whose deadline has come into line with the rule, some at once.

@@ -152,6 +152,10 @@ def standing_of(raw: bytes | None) -> Standing:
     """Read the value of a team's mark key."""
     if not raw:
         return Standing(NO_MARK, 0, NO_FENCES)
-    epoch, version, tip, floor, _idle_ms, _grace_ms, _settings_at, _look, *fences = orjson.loads(raw)
-    found = {fences[i]: Fence(fences[i + 1], int(fences[i + 2])) for i in range(0, len(fences), 3)}
-    return Standing(Mark(epoch, int(version), tip), int(floor), found)
+    try:
+        epoch, version, tip, floor, _idle_ms, _grace_ms, _settings_at, _look, *fences = orjson.loads(raw)
+        found = {fences[i]: Fence(fences[i + 1], int(fences[i + 2])) for i in range(0, len(fences), 3)}
+        return Standing(Mark(epoch, int(version), tip), int(floor), found)
+    except (ValueError, TypeError, IndexError):
+        # Not one of ours: to the scripts, too, the team is not there, and the next write makes it anew.
+        return Standing(NO_MARK, 0, NO_FENCES)

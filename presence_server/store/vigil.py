@@ -70,6 +70,11 @@ class Vigil:
         """Doubt all workers in a team but some: the index says whether they are on record for it."""
         self._doubt(team, standing, but)
 
+    @property
+    def doubting(self) -> bool:
+        """Whether there is anything to report."""
+        return bool(self._doubts)
+
     def take_doubts(self) -> list[doubt.Doubt]:
         """What is to be reported to the index with the next sweep, at most a few hundred at once."""
         return [self._doubts.pop(key) for key in list(self._doubts)[:_DOUBTS_AT_ONCE]]

@@ -94,9 +94,7 @@ class TeamSettings(_Endpoint):
         if not claims.admin:
             raise errors.NotAllowed("Expected a token with the scope presence:admin, got one without")
         wanted = _wanted_settings(await bodies.read_object(request, MAX_BODY_BYTES))
-        access = _worker(request).access
-        settings = await (access.write_settings(team, **wanted) if wanted else access.read_settings(team))
-        return bodies.answer(_settings(settings))
+        return bodies.answer(_settings(await _worker(request).access.write_settings(team, **wanted)))
 
 
 async def healthz(request: Request) -> Response:
@@ -250,6 +248,8 @@ def _wanted_settings(body: dict[str, Any]) -> dict[str, int]:
         wanted["idle_timeout_ms"] = _setting_ms(body, "idle_timeout", MIN_IDLE_TIMEOUT_S, configure.DEFAULT_IDLE)
     if "disconnect_grace" in body:
         wanted["grace_ms"] = _setting_ms(body, "disconnect_grace", 0, configure.DEFAULT_GRACE)
+    if not wanted:
+        raise errors.BadMessage("Expected a member 'idle_timeout' or 'disconnect_grace' in seconds, got neither")
     return wanted
 
 

@@ -151,7 +151,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_bytes += len(piece)
         if self._body_left is not None:
             self._body_left -= len(piece)
-        if self._body_bytes > MAX_BODY_BYTES:
+        # Who has his answer already may ask again on this connection, once he has sent the rest: nothing of it is kept.
+        if self._body_bytes > (MAX_BODY_BYTES if self._busy else MAX_DROPPED_BYTES):
             self._drop_body()
         else:
             self._feed(piece)

@@ -202,6 +202,7 @@ _SCHEMAS: Final = {
             "idle_timeout": {"type": ["number", "null"], "minimum": 1, "maximum": 86400},
             "disconnect_grace": {"type": ["number", "null"], "minimum": 0, "maximum": 86400},
         },
+        "anyOf": [{"required": ["idle_timeout"]}, {"required": ["disconnect_grace"]}],
     },
     "Problem": _object(
         {

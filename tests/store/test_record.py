@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import redis
 
+from presence_server.store.link import Command, OutOfReach
 from presence_server.store.operations import enlist
 from presence_server.store.operations.doubt import Doubt
 from presence_server.store.types import Burial, Fence
@@ -237,3 +238,28 @@ async def test_no_more_are_reported_than_a_script_can_take(party: Party) -> None
     fences = {f"ghost-{number}": Fence(7, 0) for number in range(400)}
     party.store.vigil.look_at(TEAM, standing._replace(fences=fences))
     assert [len(party.store.vigil.take_doubts()) for _ in range(3)] == [300, 100, 0]
+
+
+async def test_half_a_record_is_told_again(party: Party, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole record goes in parts; where one gets lost, the next beat finds that the index lacks something."""
+    monkeypatch.setattr(enlist, "AT_ONCE", 2)
+    teams = [f"t{number}" for number in range(5)]
+    await asyncio.gather(*[party.join(team=team) for team in teams])
+    execute, calls = party.store.link.execute, 0
+
+    async def break_the_second(commands: Sequence[Command]) -> list[object]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OutOfReach("cut")
+        return await execute(commands)
+
+    monkeypatch.setattr(party.store.link, "execute", break_the_second)
+    with pytest.raises(OutOfReach):
+        await party.store.record_anew()
+    monkeypatch.undo()
+    assert recorded("w1") != set(teams)
+    claim = await party.beat()
+    assert claim.recorded < party.store.lease.recorded
+    await party.store.record_anew()
+    assert recorded("w1") == set(teams)

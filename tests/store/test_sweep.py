@@ -204,3 +204,22 @@ async def test_time_is_rediss(shared_valkey: Valkey, key_prefix: str, client: re
         assert found.reason == "disconnected"
         assert found.since is not None
         assert found.since - party.store.now_ms() <= LEASE_MS
+
+
+async def test_a_look_that_finds_nothing_leaves_the_next_where_scripts_rely_on_it(
+    new_party: NewParty, clock: Clock
+) -> None:
+    """A plain look is no sweep: until what the mark says, scripts tell the index of nothing that is due later."""
+    first, second = await new_party("w1"), await new_party("w2")
+    await second.join("juan")
+    await pass_time(clock, IDLE_MS // 2, first, second)
+    await first.join("maria")
+    # Newer input, by a plain command: his deadline is later than when somebody means to look.
+    assert await second.store.repairs.tell_input([(TEAM, [("juan", second.now_s())])]) == []
+    await first.log_out("maria")
+    await first.sweep()
+    await pass_time(clock, IDLE_MS // 2 - GRACE_MS // 2, first, second)
+    await second.lost_for_good("juan")
+    await pass_time(clock, GRACE_MS, first, second)
+    await first.sweep()
+    assert await first.status("juan") == ("offline", "disconnected")

@@ -39,7 +39,8 @@ async def test_users_of_a_killed_worker_who_come_back_are_never_shown_offline(ne
 
 async def test_a_killed_worker_that_restarts_takes_its_users_back(new_site: NewSite) -> None:
     """Killed and started again at the same address, as a supervisor does: its clients come back, nobody sees it."""
-    site = await new_site(workers=2)
+    # A process takes a second or more to start on a busy machine.
+    site = await new_site(workers=2, lease_ttl=3 * LEASE_S)
     maria = await site.connect("maria", on=0)
     juan = await site.connect("juan", on=1)
     await maria.sees("juan", "online")

@@ -245,3 +245,17 @@ async def test_a_shorter_timeout_shows_nobody_idle_who_is_not(site: Site) -> Non
     async with juan.typing(), maria.typing():
         await asyncio.sleep(2 * NOTICE_S)
     assert [each for each in maria.view().told[told:] if each.status == "offline"] == []
+
+
+async def test_settings_wait_for_redis_no_longer_than_promised(new_site: NewSite, valkey: Valkey) -> None:
+    """503 after ten seconds, and nothing is carried out for a caller who is gone."""
+    site = await new_site(valkey=valkey)
+    await site.connect("maria")
+    valkey.pause()
+    try:
+        answer = await site.admin().request("PUT", "/v1/teams/{team}/settings", json={"idle_timeout": 300}, timeout=30)
+        assert answer.status_code == 503
+    finally:
+        valkey.resume()
+    await becomes(lambda: _ready(site), 200, within_s=AGAIN_S)
+    assert (await site.api("maria").settings())["idle_timeout"] == 600

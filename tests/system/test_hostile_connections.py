@@ -100,6 +100,7 @@ async def test_who_is_hostile_in_one_team_is_not_seen_in_another(site: Site) -> 
         await spy.fails("not_a_member", "watch", team=secret_team, users="all")
         await spy.fails("not_a_member", "set_status", team=secret_team, status="busy")
     await maria.choose("busy")
+    await maria.sees("maria", "busy")
     await maria.quiet_for(0.5)
     assert [message for message in spy.messages if message.get("team") == secret_team] == []
     assert maria.view().statuses() == {"maria": "busy"}

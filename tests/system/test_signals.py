@@ -60,7 +60,8 @@ async def test_a_restart_behind_the_balancer_fails_no_call(running: Running, tmp
     balancer = HaProxy([server, server], tmp_path)
     try:
         await asyncio.to_thread(balancer.start)
-        api = site.api("maria", on=balancer.http_url)
+        # An administrator: nobody else may write so often.
+        api = site.api(site.unique("boss"), on=balancer.http_url, admin=True)
         server.hang_up()
         while "All workers are restarted" not in server.log():
             assert await api.statuses() == {}

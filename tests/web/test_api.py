@@ -305,12 +305,16 @@ async def test_numbers_that_json_does_not_have(edge: Edge, value: str) -> None:
     problem(answer, 400, "bad_message")
 
 
+async def test_something_must_be_set(edge: Edge) -> None:
+    answer = await edge.call("PUT", SETTINGS, ADMIN, json={"timeout": 300})
+    assert "Expected a member 'idle_timeout' or 'disconnect_grace'" in problem(answer, 400, "bad_message")["detail"]
+
+
 async def test_what_is_not_named_stays_and_null_is_the_default(edge: Edge) -> None:
     async def put(**wanted: object) -> object:
         return (await edge.call("PUT", SETTINGS, ADMIN, json=wanted)).json()
 
     assert await put(idle_timeout=300, disconnect_grace=0) == {"idle_timeout": 300, "disconnect_grace": 0}
-    assert await put(timeout=1) == {"idle_timeout": 300, "disconnect_grace": 0}
     assert await put(disconnect_grace=3600.5) == {"idle_timeout": 300, "disconnect_grace": 3600.5}
     assert await put(idle_timeout=None) == {"idle_timeout": 600, "disconnect_grace": 3600.5}
     assert await put(disconnect_grace=None) == {"idle_timeout": 600, "disconnect_grace": 20}
