@@ -287,8 +287,10 @@ class Connections:
         if isinstance(failure, TimeoutError):
             failure = errors.Unavailable("Expected Redis within reach, got no answer in time; try again")
         if isinstance(failure, errors.PresenceError):
-            self.refuse(connection, failure, identity, fatal=opening)
-        elif connection.state is not State.CLOSED:
+            # Who has gone needs no answer, and what failed may have done so for that.
+            if connection.is_open:
+                self.refuse(connection, failure, identity, fatal=opening)
+        else:
             logger.error("A request failed, its connection is closed", exc_info=failure)
             self._counters.refusals[str(int(CloseCode.INTERNAL_ERROR))] += 1
             self.end(connection, CloseCode.INTERNAL_ERROR, CloseCode.INTERNAL_ERROR.reason)
