@@ -70,6 +70,10 @@ class Inputs:
                 hold.told_s = -math.inf
                 self._note(hold, now_s)
 
+    def tell_now(self) -> None:
+        """Redis is back: tell at once what could not be told, before anybody looks idle for it."""
+        self._wake.set()
+
     def tell_team(self, team: str) -> None:
         """The team's timeout is about to change: what was not owed yet may matter by the new one."""
         self._due_s[team] = self._clock()

@@ -270,6 +270,8 @@ class Worker:
 
     def _tell_live(self, live: bool) -> None:
         self._teams.set_live(live)
+        if live:
+            self._inputs.tell_now()
         if live == self.live:
             return
         self.live = live

@@ -75,7 +75,8 @@ async def test_scrolling_is_few_messages_and_a_choice_gets_through(office: Offic
         await asyncio.sleep(0.1)
     await maria.sees(office.team, "row-629", "offline")
     lists = maria.of_type("watch")[before:]
-    assert len(lists) <= 2 * (time.monotonic() - begun_s)
+    # The first one asks for what is shown at the start.
+    assert len(lists) <= 1 + 2 * (time.monotonic() - begun_s)
     assert await maria.events("error") == []
     # Scrolling back finds them there, without another word.
     await maria.run("(window.stops ?? []).forEach((stop) => stop());")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from presence_server.live import teams
+from presence_server.live import access, teams
 from presence_server.store import pace
 from tests.schedules.world import LINGER_S, World
 from tests.support.valkey import Valkey
@@ -21,6 +21,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers leave empty teams within a lease, as in service; pipelines go at once: time does not pass by itself."""
     monkeypatch.setattr(teams, "LINGER_S", LINGER_S)
     monkeypatch.setattr(pace, "AT_ONCE", math.inf)
+    monkeypatch.setattr(access, "_TOLD_S", 0.0)
 
 
 @pytest.fixture
