@@ -263,3 +263,13 @@ async def test_half_a_record_is_told_again(party: Party, recorded: Recorded, mon
     assert claim.recorded < party.store.lease.recorded
     await party.store.record_anew()
     assert recorded("w1") == set(teams)
+
+
+async def test_the_beat_does_not_wait_for_itself(party: Party, recorded: Recorded) -> None:
+    """It is what tells a record anew, and alone can confirm that its worker lives: the next one asks again."""
+    await party.join()
+    party.store.lease.doubted()
+    await asyncio.wait_for(party.store.record_anew(), 5.0)
+    await party.beat()
+    await party.store.record_anew()
+    assert recorded("w1") == {TEAM}
