@@ -35,6 +35,12 @@ class Socket(Protocol):
     def pending(self) -> int:
         """How many bytes the peer has not taken yet, as far as this side can tell."""
 
+    def taken(self) -> int:
+        """A number that rises when the peer takes some of what was sent to it, whatever is sent meanwhile."""
+
+    def silent_s(self) -> float:
+        """For how long the peer's system has confirmed nothing that was sent to it; infinite where nobody can tell."""
+
     def pause_reading(self) -> None:
         """Deliver no more messages for now."""
 

@@ -44,8 +44,8 @@ class Pulse:
         self._wheel: Wheel[Connection] = Wheel(ping_interval_s, clock())
         # When the answers are due, when the pings went out, and to whom.
         self._pinged: deque[tuple[float, float, list[Connection]]] = deque()
-        # How many bytes each had not taken when it last took some, and when that was.
-        self._blocked: dict[Connection, tuple[int, float]] = {}
+        # Of who may be slow or dead: how far it had taken what was sent when last looked, and when it last took some.
+        self._taking: dict[Connection, tuple[int, float]] = {}
 
     def add(self, connection: Connection, now_s: float) -> None:
         """A connection was made; its hello is due."""
@@ -55,7 +55,7 @@ class Pulse:
     def discard(self, connection: Connection) -> None:
         """A connection is gone."""
         self._wheel.discard(connection)
-        self._blocked.pop(connection, None)
+        self._taking.pop(connection, None)
 
     def opened(self, connection: Connection, now_s: float) -> None:
         """A connection has a token, which will expire."""
@@ -64,11 +64,11 @@ class Pulse:
 
     def blocked(self, connection: Connection) -> None:
         """A connection takes no more data."""
-        self._blocked[connection] = (connection.socket.pending(), connection.blocked_s)
+        self._taking[connection] = (connection.socket.taken(), connection.blocked_s)
 
     def unblocked(self, connection: Connection) -> None:
         """A connection takes data again."""
-        self._blocked.pop(connection, None)
+        self._taking.pop(connection, None)
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -88,13 +88,8 @@ class Pulse:
             for connection in connections:
                 # From who is blocked nothing is read, hence no answer either; he has his own time limit.
                 if connection.heard_s < pinged_s and not connection.blocked_s and connection.state is not State.CLOSED:
-                    self._end(connection, CloseCode.INTERNAL_ERROR, PING_UNANSWERED)
-        for connection, (pending, since_s) in list(self._blocked.items()):
-            # Who takes something is served, however slowly.
-            if (left := connection.socket.pending()) < pending:
-                self._blocked[connection] = (left, now_s)
-            elif now_s - since_s >= STUCK_S:
-                self._end(connection, CloseCode.TOO_SLOW, CloseCode.TOO_SLOW.reason)
+                    self._unanswered(connection, pinged_s, now_s)
+        self._see_who_takes(now_s)
         visited = [connection for connection in self._wheel.turn(now_s) if connection.state is not State.CLOSED]
         for connection in visited:
             connection.socket.ping()
@@ -102,6 +97,26 @@ class Pulse:
                 self.opened(connection, now_s)
         if visited:
             self._pinged.append((now_s + self._timeout_s, now_s, visited))
+
+    def _unanswered(self, connection: Connection, pinged_s: float, now_s: float) -> None:
+        if connection.socket.pending() and connection.socket.silent_s() < now_s - pinged_s:
+            # Its system lives, and the ping may be behind what it has not taken yet.
+            self._taking.setdefault(connection, (connection.socket.taken(), now_s))
+        else:
+            self._end(connection, CloseCode.INTERNAL_ERROR, PING_UNANSWERED)
+
+    def _see_who_takes(self, now_s: float) -> None:
+        for connection, (before, since_s) in list(self._taking.items()):
+            # Who takes something is served, however slowly.
+            if (taken := connection.socket.taken()) > before:
+                self._taking[connection] = (taken, now_s)
+            elif now_s - since_s >= STUCK_S:
+                self._end(connection, CloseCode.TOO_SLOW, CloseCode.TOO_SLOW.reason)
+                continue
+            if not connection.blocked_s and not connection.socket.pending():
+                # Now the pings are there: that it took all before them was as good as an answer.
+                del self._taking[connection]
+                connection.heard_s = now_s
 
     def _expect_hello(self, connection: Connection, now_s: float) -> None:
         if connection.state is not State.EXPECTED:

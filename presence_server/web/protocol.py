@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
+import socket
 import sys
 import termios
 import time
@@ -32,6 +34,10 @@ from presence_server.web import any_frames, handshake, small_frames
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+# Where Linux has `tcpi_last_ack_recv` and `tcpi_bytes_acked` in its `struct tcp_info` (linux/tcp.h).
+_LAST_ACK_MS: Final = slice(56, 60)
+_ACKNOWLEDGED_BYTES: Final = slice(120, 128)
 
 # How long a peer may take to read and answer a close frame.
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -339,6 +345,24 @@ class PresenceProtocol(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 size += int.from_bytes(fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
         return size
+
+    def taken(self) -> int:
+        acknowledged = self._tcp_info(_ACKNOWLEDGED_BYTES)
+        return -self.pending() if acknowledged is None else acknowledged
+
+    def silent_s(self) -> float:
+        silent_ms = self._tcp_info(_LAST_ACK_MS)
+        return math.inf if silent_ms is None else silent_ms / 1000
+
+    def _tcp_info(self, field: slice) -> int | None:
+        line = self._transport.get_extra_info("socket")
+        if line is None or not hasattr(socket, "TCP_INFO"):
+            return None
+        with contextlib.suppress(OSError):
+            found = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, field.stop)
+            if len(found) == field.stop:
+                return int.from_bytes(found[field], sys.byteorder)
+        return None
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()

@@ -7,6 +7,7 @@ here, with a task that reads and one that writes.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -156,6 +157,12 @@ class AsgiSocket:
 
     def pending(self) -> int:
         return self._bytes
+
+    def taken(self) -> int:
+        return -self._bytes
+
+    def silent_s(self) -> float:
+        return math.inf
 
     def pause_reading(self) -> None:
         self._reading.clear()

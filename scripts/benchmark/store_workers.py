@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -181,6 +182,12 @@ class _Silent:
 
     def pending(self) -> int:
         return 0
+
+    def taken(self) -> int:
+        return 0
+
+    def silent_s(self) -> float:
+        return math.inf
 
     def abort(self) -> None: ...
 

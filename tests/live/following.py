@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator
 
 from presence_server.core.roster import Mark
@@ -44,6 +45,12 @@ class Line:
 
     def pending(self) -> int:
         return 0
+
+    def taken(self) -> int:
+        return 0
+
+    def silent_s(self) -> float:
+        return math.inf
 
     def pause_reading(self) -> None:
         pass

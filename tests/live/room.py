@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -92,6 +93,12 @@ class Member:
 
     def pending(self) -> int:
         return int(self.connection.blocked_s > 0)
+
+    def taken(self) -> int:
+        return -self.pending()
+
+    def silent_s(self) -> float:
+        return math.inf
 
     def pause_reading(self) -> None:
         self.reading = False

@@ -23,6 +23,7 @@ class Line:
     def __init__(self) -> None:
         self.pings = 0
         self.left = 1_000_000
+        self.confirms = False
 
     def write(self, frame: bytes) -> None:
         raise AssertionError("Expected nothing to be sent")
@@ -35,6 +36,12 @@ class Line:
 
     def pending(self) -> int:
         return self.left
+
+    def taken(self) -> int:
+        return -self.left
+
+    def silent_s(self) -> float:
+        return 0.0 if self.confirms else math.inf
 
     abort = pause_reading = resume_reading = ping
 
@@ -216,6 +223,40 @@ async def test_who_is_blocked_is_not_cut_off_for_a_pong_that_is_not_read() -> No
     assert beating.ended == {}
     beating.live(1.0)
     assert beating.codes() == {slow: 4003}
+
+
+async def test_a_ping_behind_what_is_still_to_be_taken_is_waited_for() -> None:
+    """The system takes megabytes at once, so a slow line is not blocked, and its pong comes late."""
+    beating = Beating()
+    slow = beating.add()
+    line = beating.lines[slow]
+    line.confirms = True
+    for _ in range(40):
+        beating.live(STUCK_S - 1.0)
+        line.left -= 25_000
+    assert beating.ended == {}
+    assert line.left == 0
+    taken_s = beating.now_s
+    beating.live(INTERVAL_S + TIMEOUT_S + 1.0)
+    # Nothing is before the next ping any more.
+    assert beating.codes() == {slow: 1011}
+    assert beating.ended[slow][1] - taken_s >= TIMEOUT_S
+
+
+async def test_who_takes_nothing_more_before_a_ping_is_stuck() -> None:
+    beating = Beating()
+    stuck = beating.add()
+    beating.lines[stuck].confirms = True
+    beating.live(2 * INTERVAL_S + TIMEOUT_S + STUCK_S)
+    assert beating.codes() == {stuck: 4003}
+
+
+async def test_of_a_line_that_is_gone_nothing_is_waited_for() -> None:
+    """Nobody confirms the ping itself, which therefore counts as not taken."""
+    beating = Beating()
+    gone = beating.add()
+    beating.live(INTERVAL_S + TIMEOUT_S + 0.5)
+    assert beating.codes() == {gone: 1011}
 
 
 async def test_who_is_gone_is_forgotten() -> None:

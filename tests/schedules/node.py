@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -226,6 +227,12 @@ class Tab:
 
     def pending(self) -> int:
         return 0
+
+    def taken(self) -> int:
+        return 0
+
+    def silent_s(self) -> float:
+        return math.inf
 
     def pause_reading(self) -> None: ...
 
