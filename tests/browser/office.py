@@ -11,6 +11,7 @@ from playwright.async_api import Page
 from tests.browser.tab import Tab
 from tests.browser.windows import Windows
 from tests.support.api import Api
+from tests.support.polling import becomes
 from tests.support.tokens import mint
 from tests.support.worker import Worker
 
@@ -59,6 +60,10 @@ class Office:
         """How many sockets a user has open, by the server's count."""
         found: int = (await self._api.user(user))["connections"] or 0
         return found
+
+    async def has_connections(self, user: str, count: int) -> None:
+        """Wait until a user has so many sockets open, by the server's count: it learns later of one than the page."""
+        await becomes(lambda: self.connections(user), count)
 
     @property
     def _api(self) -> Api:

@@ -69,9 +69,11 @@ class Windows:
         return await self.open(f"{origin}/healthz", **options)
 
     async def close(self) -> None:
+        # What a page was asking for when it is closed fails: no fault of it.
+        errors = list(self.errors)
         for context in self._contexts:
             await context.close()
-        assert not self.errors, f"Expected pages without errors, got {self.errors}"
+        assert not errors, f"Expected pages without errors, got {errors}"
 
     def _on_console(self, message: ConsoleMessage) -> None:
         # That a connection failed is the network's news, not a fault of the page.

@@ -75,7 +75,7 @@ class Process:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def wait_sync(self, within_s: float = 20.0) -> int:
+    def wait_sync(self, within_s: float = 60.0) -> int:
         """Block until it has ended; returns the exit status (negative: the signal that ended it)."""
         child = self._running()
         try:
@@ -86,7 +86,7 @@ class Process:
             started.remove(self)
         return status
 
-    async def wait(self, within_s: float = 20.0) -> int:
+    async def wait(self, within_s: float = 60.0) -> int:
         """As `wait_sync`, while the test's clients go on."""
         return await asyncio.to_thread(self.wait_sync, within_s)
 
@@ -118,7 +118,7 @@ class Process:
             log.seek(self._shown)
             return log.read().decode(errors="replace")
 
-    def await_sync(self, ready: Callable[[], bool], within_s: float = 20.0) -> None:
+    def await_sync(self, ready: Callable[[], bool], within_s: float = 60.0) -> None:
         """Block until `ready()` is true; fails at once when the process ends before.
 
         Args:

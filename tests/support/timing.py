@@ -18,9 +18,9 @@ NOTICE_S = 1.5
 CONVERGE_S = 1.0
 """Rule 9: how long after the last change every view is right."""
 
-SLACK_S = 1.0 * UNIT
+SLACK_S = 3.0 * UNIT
 """What a busy machine may add to a time promised by the contract."""
-SOON_S = 5.0 * UNIT
+SOON_S = 20.0 * UNIT
 """How long to wait for what has no promised time; never waited out when all is well."""
 
 

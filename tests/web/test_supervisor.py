@@ -250,6 +250,7 @@ async def test_a_restart_ends_where_a_new_process_cannot_serve(
     await running.logged("The restart ends here: a new worker 1 could not serve")
     assert running.supervisor._processes == before
     running.kind.write_text("good")
+    monkeypatch.setattr(supervisor, "_READY_S", 60.0)
     os.kill(os.getpid(), signal.SIGHUP)
     await running.logged("All workers are restarted")
     assert not running.supervisor._processes & before
