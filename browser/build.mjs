@@ -88,7 +88,9 @@ async function forPackage() {
   const entries = ["client", "react", "testing"].map((name) => [name, `src/${name}.js`]);
   const others = { elements: "src/elements/index.js", worker: "src/client/worker.js" };
   const files = await bundle({ ...Object.fromEntries(entries), ...others }, { splitting: true });
-  return [...files, await styles("elements.css")];
+  // Types that no module makes: `tsc` writes those of the others.
+  const tags = { name: "types/jsx.d.ts", contents: await readFile(join(here, "src/jsx.d.ts")) };
+  return [...files, await styles("elements.css"), tags];
 }
 
 /** @param {string} folder @param {{name: string, contents: Buffer}[]} files */

@@ -95,8 +95,13 @@ async def test_wrong_uses_are_no_typescript(project: Path) -> None:
         "// @ts-expect-error\nnew PresenceClient({});\n"
         '// @ts-expect-error\nclient.get("juan").status;\n'
     )
-    flags = "--strict --noEmit --module esnext --moduleResolution bundler"
-    tool("tsc", *flags.split(), "wrong.ts", cwd=project)
+    (project / "tags.tsx").write_text(
+        'import type {} from "presence-client/jsx";\n'
+        "// @ts-expect-error\n<presence-dot usr='juan' />;\n"
+        "// @ts-expect-error\n<presence-dots />;\n"
+    )
+    flags = "--strict --noEmit --module esnext --moduleResolution bundler --jsx react-jsx"
+    tool("tsc", *flags.split(), "wrong.ts", "tags.tsx", cwd=project)
 
 
 STRICT = """
@@ -105,6 +110,7 @@ import type { Events, Explanation, Presence, Self } from "presence-client";
 import { PresenceProvider, usePresence, useSelf, useFeed, usePresenceClient } from "presence-client/react";
 import { fakePresence } from "presence-client/testing";
 import "presence-client/elements";
+import type {} from "presence-client/jsx";
 
 const getToken = async (why: "connect" | "renew" | "refused") => (why === "renew" ? "a.b.c" : null);
 const client = new PresenceClient({ getToken, tabs: "each" });
@@ -127,6 +133,13 @@ export function Dot({ user }: { user: string }) {
   usePresenceClient()?.activity();
   return <PresenceProvider client={fake.client}>{shown?.status ?? me?.chosen ?? String(live)}</PresenceProvider>;
 }
+export const tags = (
+  <presence-provider token-url="/presence-token" tabs="each" client={client}>
+    <presence-avatar user="juan" name="Juan" size={32} className="small" />
+    <presence-menu name="María" onpresence-choose={(event) => event.detail.status === "busy"} />
+    <presence-banner team="acme" />
+  </presence-provider>
+);
 void [presence, self, stop, why, told];
 """
 
