@@ -13,6 +13,7 @@ import pytest
 
 from tests.attack.attacker import ATTACKS
 from tests.conftest import NewSite
+from tests.support.budget import LONG
 from tests.support.client import Client
 from tests.support.process import Process
 from tests.support.site import Site
@@ -22,8 +23,8 @@ from tests.support.worker import environment, get_status
 ATTACK_S = float(os.environ.get("PRESENCE_TEST_ATTACK_S", "3"))
 MOST = 5.0
 """By how much an attack may slow others down."""
-NOISE_S = 0.25 * UNIT
-"""What a change may take on a busy machine by itself."""
+NOISE_S = (0.25 if LONG else 2.0) * UNIT
+"""What a change may take on a busy machine by itself; the long run is for quiet ones."""
 
 
 async def change_to_seen(juan: Client, maria: Client, seconds: float) -> list[float]:
