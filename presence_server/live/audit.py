@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from presence_server.core.roster import NO_MARK, Mark
+from presence_server.live.counters import ResyncCause
 from presence_server.live.replica import forked
 from presence_server.live.team import Team
 from presence_server.live.teams import Teams
@@ -103,6 +104,6 @@ class Audit:
         lost = mark == NO_MARK or (mark.epoch == known.epoch and forked(mark, known)) or mark.epoch != known.epoch
         if lost and team.mark == known:
             logger.warning("team %s: Redis stands elsewhere than was known, reading it again", team.name)
-            team.replica.resync()
+            team.replica.resync(ResyncCause.LOST)
         else:
             team.replica.observe(mark, known)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from presence_server.live.audit import Audit
+from presence_server.live.counters import ResyncCause
 from presence_server.live.heart import Heart
 from presence_server.live.team import Team
 from presence_server.live.teams import Teams
@@ -125,7 +126,7 @@ class Recovery:
             await team.replica.read()
         except Refused:
             # Its own trouble, which keeps no other from coming back: tried again until it passes.
-            team.replica.resync()
+            team.replica.resync(ResyncCause.REFUSED)
 
     async def _write_back(self) -> Claim:
         logger.warning("Redis has lost data, writing the rosters back")

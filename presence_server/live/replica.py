@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
 
 from presence_server.core.roster import NO_MARK, Change, Mark, News, Roster, Update, Verdict
+from presence_server.live.counters import ResyncCause
 from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.operations import restore
 from presence_server.store.store import Store
@@ -28,6 +30,11 @@ BROKEN_S: Final = 1.0
 _BUFFERED: Final = 10_000
 # Before reading again what changed its epoch under the reading.
 _AGAIN_S: Final = 0.01
+_CAUSES: Final = {
+    Verdict.HOLE: ResyncCause.HOLE,
+    Verdict.FORK: ResyncCause.FORK,
+    Verdict.OTHER_EPOCH: ResyncCause.OTHER_EPOCH,
+}
 
 logger: Final = logging.getLogger(__name__)
 
@@ -66,13 +73,13 @@ class Replica:
         listener: who is told of changes.
         on_out_of_reach: is called when a read failed because Redis is out of reach.
         spawn: starts a task.
+        resyncs: where it is counted that a roster had to be read again, by cause.
 
     Attributes:
         roster: what Redis has, as far as known.
         live: whether the roster is being kept up to date; snapshots may be served from it only then.
         idle_timeout_ms, grace_ms: the team's settings.
         broken: whether Redis refuses to let the team be read.
-        resyncs: how often the roster had to be read again because something was missed.
     """
 
     def __init__(
@@ -83,19 +90,20 @@ class Replica:
         *,
         on_out_of_reach: Callable[[str], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task,
+        resyncs: Counter[str],
     ) -> None:
         self.team = team
         self.roster = Roster()
         self.live = False
         self.idle_timeout_ms = 0
         self.grace_ms = 0
-        self.resyncs = 0
         self.broken = False
         self._found_fork = False
         self._store = store
         self._listener = listener
         self._on_out_of_reach = on_out_of_reach
         self._spawn = spawn
+        self.resyncs = resyncs
         self._buffer: list[Update] = []
         self._expected = NO_MARK
         self._waiters: list[tuple[Mark, asyncio.Future[None]]] = []
@@ -127,7 +135,7 @@ class Replica:
             self._apply(update)
         elif verdict is not Verdict.KNOWN:
             logger.info("team %s: %s before version %d, reading again", self.team, verdict.value, update.mark.version)
-            self.resync()
+            self.resync(_CAUSES[verdict])
 
     def observe(self, mark: Mark, known: Mark) -> None:
         """Compare where Redis stands with what was known when it was asked."""
@@ -139,7 +147,7 @@ class Replica:
                 self._expect_soon(mark)
         elif mark.epoch == known.epoch and forked(mark, known):
             logger.warning("team %s: Redis has lost changes up to version %d", self.team, known.version)
-            self.resync()
+            self.resync(ResyncCause.LOST)
         elif mark.version > mine.version:
             self._expect_soon(mark)
 
@@ -181,10 +189,10 @@ class Replica:
 
     # --- reading again ----------------------------------------------------------------------------------------------
 
-    def resync(self) -> None:
+    def resync(self, cause: ResyncCause) -> None:
         """Read again what changed, in the background."""
         if self._sync is None:
-            self.resyncs += 1
+            self.resyncs[cause] += 1
             self.live = False
             self._sync = self._spawn(self._resync())
 
@@ -360,7 +368,7 @@ class Replica:
             return
         if self._lacks(mark):
             logger.info("team %s: version %d did not come by the feed, reading it", self.team, mark.version)
-            self.resync()
+            self.resync(ResyncCause.UNHEARD)
         elif self._lacks(later):
             self._expect_soon(later)
 

@@ -89,6 +89,7 @@ class Sweeper:
             swept = await self._store.sweeps.sweep(due, set_back=claim.set_back)
             if swept.changed:
                 self._counters.sweep_lag.observe(swept.lag_ms / 1000)
+            self._counters.deadlines_deferred += swept.deferred
             if not swept.more:
                 break
         if not swept.early:

@@ -42,6 +42,7 @@ class Team:
         fanout: its sockets.
         followed: whether its channel has been subscribed to.
         pending: who is on his way in, or must not lose it: the team must stay.
+        stale: whether Redis refuses this team, whatever else is live.
         looked_at: what was found when it was looked at last, and what was known then: the stored mark, the roster's,
             and the number of the last acknowledged write.
     """
@@ -52,10 +53,17 @@ class Team:
         self.pending = 0
         self.looked_at: tuple[bytes | None, Mark, int] = (None, NO_MARK, 0)
         self._around = around
-        self._stale = False
+        self.stale = False
         self._members: dict[str, list[Connection]] = {}
         self._chosen: dict[str, str] = {}
-        self.replica = Replica(name, around.store, self, on_out_of_reach=around.store.down, spawn=spawn)
+        self.replica = Replica(
+            name,
+            around.store,
+            self,
+            on_out_of_reach=around.store.down,
+            spawn=spawn,
+            resyncs=around.counters.resyncs,
+        )
         self.fanout = FanOut(
             name, self.replica.roster, around.settings.coalesce_s, around.counters, around.store.now_ms
         )
@@ -75,11 +83,6 @@ class Team:
         entry = self.replica.roster.get(user)
         return OFFLINE if entry is None else entry.status
 
-    def take_resyncs(self) -> int:
-        """How often the roster was read again because something was missed, since last asked."""
-        count, self.replica.resyncs = self.replica.resyncs, 0
-        return count
-
     def close(self) -> None:
         """Nobody here needs the team any more."""
         self.replica.close()
@@ -96,7 +99,7 @@ class Team:
         self._chosen[connection.user] = entry.chosen if entry is not None else chosen
         self._tell_self(connection)
         self.fanout.add(connection, resume)
-        if self._stale:
+        if self.stale:
             connection.send(messages.feed(live=False, team=self.name))
 
     def discard(self, connection: Connection) -> None:
@@ -125,8 +128,8 @@ class Team:
 
     def set_stale(self, stale: bool) -> None:
         """Redis refuses this team, or does not any more: statuses may be stale here, whatever else is live."""
-        if stale != self._stale:
-            self._stale = stale
+        if stale != self.stale:
+            self.stale = stale
             frame = frames.text(messages.feed(live=not stale, team=self.name))
             for connection in self.connections():
                 connection.socket.write(frame)
@@ -145,6 +148,8 @@ class Team:
             idle = change.status == OFFLINE and change.reason in (Reason.IDLE, Reason.SETTINGS)
             if idle and change.user in self._members:
                 self._around.inputs.contradict(self.name, change.user)
+            lost = change.status == OFFLINE and change.reason == Reason.DISCONNECTED
+            self._around.counters.false_offline += lost and change.user in self._members
         self.fanout.changed([item.change.user for item in news if item.visible])
 
     def replaced(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from presence_server.core.roster import NO_MARK, Mark
 from presence_server.core.status import OFFLINE
+from presence_server.live.counters import ResyncCause
 from presence_server.live.team import Spawning, Surroundings, Team
 from presence_server.store.feed import Feed
 from presence_server.store.link import OutOfReach
@@ -103,7 +104,7 @@ class Teams:
         team = self._teams.get(name)
         if team is not None:
             await team.replica.restore()
-            team.replica.resync()
+            team.replica.resync(ResyncCause.LOST)
 
     # --- coming and going -------------------------------------------------------------------------------------------
 

@@ -206,6 +206,15 @@ class Worker:
         """How many sockets are open."""
         return len(self._members)
 
+    def team_counts(self) -> tuple[int, int]:
+        """How many teams it follows, and of how many the statuses may be stale."""
+        teams = list(self._teams)
+        return len(teams), sum(team.stale or not self.live for team in teams)
+
+    def lease_age_s(self) -> float:
+        """How long ago the beat was sent by which the index knows this worker; since the start, before the first."""
+        return self._clock() - self._store.vigil.beaten_s
+
     def users_by_status(self) -> dict[str, int]:
         """How many users of the teams this worker follows are online and busy."""
         counts = Counter(entry.status for team in self._teams for _, entry in team.replica.roster.visible())
@@ -283,8 +292,10 @@ class Worker:
     async def _tick(self) -> None:
         probed_s = pruned_s = closed_s = self._clock()
         while True:
+            due_s = self._clock() + TICK_S
             await asyncio.sleep(TICK_S)
             now_s = self._clock()
+            self.counters.event_loop_lag.observe(max(0.0, now_s - due_s))
             self._store.housekeep()
             self._count()
             if self._store.open and now_s - closed_s >= 2 * TICK_S:
@@ -310,4 +321,3 @@ class Worker:
         counters.redis_calls = self._store.link.calls
         counters.redis_failures = self._store.link.failures
         counters.changes_published = self._store.changes_published
-        counters.resyncs += sum(team.take_resyncs() for team in self._teams)

@@ -139,6 +139,7 @@ class Swept(NamedTuple):
         changed: how many users changed.
         lag_ms: how late the latest of them was.
         next_ms: the team's next deadline by Redis's clock; 0 for none.
+        deferred: how many deadlines had come and are put off, by an interval in which nobody swept.
     """
 
     early: bool
@@ -146,6 +147,7 @@ class Swept(NamedTuple):
     changed: int
     lag_ms: int
     next_ms: int
+    deferred: int
 
 
 def standing_of(raw: bytes | None) -> Standing:

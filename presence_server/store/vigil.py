@@ -24,6 +24,8 @@ class Vigil:
 
     Attributes:
         alive: the workers that were alive at the last beat.
+        beaten_s: when the last beat was sent that the index has answered, by the monotonic clock; before the first,
+            when this was made.
     """
 
     def __init__(self, caller: Caller, lease: Lease, on_lapse: Callable[[], None]) -> None:
@@ -32,6 +34,7 @@ class Vigil:
         self._on_lapse = on_lapse
         self._doubts: dict[tuple[str, str], doubt.Doubt] = {}
         self.alive: frozenset[str] = frozenset()
+        self.beaten_s = caller.clock()
 
     async def beat(self, *, teams: int, restoring: bool = False) -> tuple[Claim, float]:
         """Say that this worker lives, and learn what is due; with it, by how many ms Redis's clock jumped.
@@ -57,6 +60,7 @@ class Vigil:
         self.alive = found.workers
         if name == self._lease.name:
             if found.alive:
+                self.beaten_s = sent_s
                 self._lease.renewed(found.now_ms + caller.settings.lease_ttl_ms)
             else:
                 self._on_lapse()

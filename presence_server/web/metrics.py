@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -23,9 +23,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from presence_server.live.counters import ResyncCause
 from presence_server.web.bodies import NO_STORE
 from presence_server.web.strangers import strangers_of
-from presence_server.web.totals import RESTARTS, Family
+from presence_server.web.totals import LEASE_AGE, RESTARTS, Family
 
 if TYPE_CHECKING:
     from presence_server.live.counters import Counters, Histogram
@@ -92,6 +93,12 @@ def families_of(worker: Worker) -> Iterator[Metric]:
     yield from _gauges(worker)
     yield from _totals(counters)
     yield _labelled(
+        "presence_resyncs_total",
+        "Times a team was read again because something was missed, by cause.",
+        "cause",
+        dict.fromkeys(ResyncCause, 0) | counters.resyncs,
+    )
+    yield _labelled(
         "presence_connections_closed_total",
         "WebSocket connections that ended, by close code.",
         "code",
@@ -112,6 +119,11 @@ def families_of(worker: Worker) -> Iterator[Metric]:
         "presence_sweep_lag_seconds",
         "From the deadline of going offline to its commit, by the sweeps of this worker.",
         counters.sweep_lag,
+    )
+    yield _histogram(
+        "presence_event_loop_lag_seconds",
+        "How much later than asked for the event loop came back to who slept, looked at twice a second.",
+        counters.event_loop_lag,
     )
 
 
@@ -139,6 +151,18 @@ def _gauges(worker: Worker) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "presence_connections", "WebSocket connections open on this worker.", worker.connection_count()
     )
+    teams, stale = worker.team_counts()
+    yield GaugeMetricFamily("presence_teams", "Teams that this worker follows.", teams)
+    yield GaugeMetricFamily(
+        "presence_teams_stale",
+        "Teams of these whose statuses may be stale: all while Redis is out of reach, else those that it refuses.",
+        stale,
+    )
+    yield GaugeMetricFamily(
+        LEASE_AGE,
+        "Seconds since the beat by which the others know that this worker lives; of several processes the oldest.",
+        worker.lease_age_s(),
+    )
     users = GaugeMetricFamily(
         "presence_users", "Users of the teams this worker has connections of, by status.", labels=["status"]
     )
@@ -155,14 +179,23 @@ def _totals(counters: Counters) -> Iterator[Metric]:
         ("changes_published", "Changes that this worker has made in Redis.", counters.changes_published),
         ("updates_delivered", "Changes, times the connections they were sent to.", counters.updates_delivered),
         ("frames_sent", "WebSocket frames of snapshots and deltas sent.", counters.frames_sent),
-        ("resyncs", "Times a team was read again because something was missed.", counters.resyncs),
+        (
+            "false_offline",
+            "Users shown offline as disconnected while this worker had connections of theirs.",
+            counters.false_offline,
+        ),
+        (
+            "deadlines_deferred",
+            "Deadlines that a sweep found put off, since nobody had swept for a while.",
+            counters.deadlines_deferred,
+        ),
         ("redis_calls", "Commands sent to Redis.", counters.redis_calls),
         ("redis_failures", "Pipelines to Redis that failed.", counters.redis_failures),
     ):
         yield CounterMetricFamily(f"presence_{name}", text, value)
 
 
-def _labelled(name: str, text: str, label: str, values: dict[int, int] | dict[str, int]) -> Metric:
+def _labelled(name: str, text: str, label: str, values: Mapping[int, int] | Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([str(key)], value)

@@ -11,8 +11,11 @@ Family = Sequence[Any]
 RESTARTS: Final = "presence_worker_restarts"
 """Counts what only the supervisor knows; in a process's own report it is 0."""
 
-# Their sum would mean nothing: they are the same for all, or instants.
-_NOT_ADDED: Final = {"python_info": max, "process_start_time_seconds": min}
+LEASE_AGE: Final = "presence_lease_age_seconds"
+"""Of all processes the oldest is told."""
+
+# Their sum would mean nothing: they are the same for all, instants, or ages.
+_NOT_ADDED: Final = {"python_info": max, "process_start_time_seconds": min, LEASE_AGE: max}
 
 
 def add(reports: Iterable[Iterable[Family]]) -> list[Family]:

@@ -28,7 +28,7 @@ async def test_where_all_is_well_it_is_one_plain_command(following: Following) -
     await following.audit.look(following.teams.followed())
     await following.flush()
     assert following.store.link.calls == calls + 1
-    assert [team.replica.resyncs for team in following.teams] == [0, 0]
+    assert following.counters.resyncs == {}
     assert all(following.audit.is_current(team) for team in following.teams)
 
 
@@ -45,7 +45,7 @@ async def test_a_last_message_that_was_lost_is_noticed(
     await following.audit.look([team])
     assert not following.audit.is_current(team)
     await becomes_true(lambda: team.status_of("maria") == "busy")
-    assert team.replica.resyncs == 1
+    assert team.replica.resyncs == {"unheard": 1}
     await following.audit.look([team])
     assert following.audit.is_current(team)
 
@@ -110,7 +110,7 @@ async def test_workers_that_nobody_vouches_for_are_doubted(
 async def test_a_team_of_which_nothing_is_there_on_either_side_is_well(following: Following) -> None:
     team = await following.follow()
     await following.audit.look([team])
-    assert team.replica.resyncs == 0
+    assert team.replica.resyncs == {}
     assert not following.audit.is_current(team)
 
 
@@ -119,7 +119,7 @@ async def test_while_a_roster_is_being_read_it_is_not_compared(following: Follow
     await following.come(team)
     team.replica.pause()
     await following.audit.look([team])
-    assert team.replica.resyncs == 0
+    assert team.replica.resyncs == {}
     team.replica.go_on()
 
 

@@ -11,6 +11,7 @@ import redis
 
 from presence_server.core.roster import Mark
 from presence_server.live import replica as replica_module
+from presence_server.live.counters import ResyncCause
 from presence_server.live.team import Team
 from presence_server.store.link import OutOfReach
 from presence_server.store.operations import changes
@@ -49,19 +50,21 @@ async def test_what_is_published_is_applied_in_order(team: Team, other: Party) -
     await other.join("juan", "s2")
     await is_current(team, other)
     assert [(user, team.status_of(user)) for user in ("maria", "juan")] == [("maria", "offline"), ("juan", "online")]
-    assert team.replica.resyncs == 0
+    assert team.replica.resyncs == {}
 
 
 async def test_a_hole_is_read_again(
     team: Team, other: Party, following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await other.join("ana")
+    await is_current(team, other)
     with monkeypatch.context() as deaf:
         deaf.setattr(following.teams, "hear", lambda name, raw: None)
         await other.join("maria")
         await following.feed.probe()
     await other.join("juan")
     await is_current(team, other)
-    assert (team.status_of("maria"), team.take_resyncs(), team.take_resyncs()) == ("online", 1, 0)
+    assert (team.status_of("maria"), team.replica.resyncs) == ("online", {"hole": 1})
 
 
 async def test_what_came_twice_or_late_is_nothing_new(team: Team, other: Party) -> None:
@@ -140,7 +143,7 @@ async def test_what_is_published_while_it_reads_is_applied_afterwards(
     assert len(team.replica._buffer) == 2
     team.replica.go_on()
     await is_current(team, other)
-    assert team.replica.resyncs == 0
+    assert team.replica.resyncs == {}
 
 
 async def test_more_than_can_be_kept_is_read_again(
@@ -158,7 +161,7 @@ async def test_more_than_can_be_kept_is_read_again(
     assert team.status_of("maria") == "online"
     await other.join("leo")
     await is_current(team, other)
-    assert team.replica.resyncs == 1
+    assert team.replica.resyncs == {"hole": 1}
 
 
 # --- waiting for it ---------------------------------------------------------------------------------------------------
@@ -204,7 +207,7 @@ async def test_a_reply_to_ones_own_call_reveals_a_lost_last_message(
 ) -> None:
     monkeypatch.setattr(following.teams, "hear", lambda name, raw: None)
     await following.choose("maria", "busy", by="ana")
-    await becomes_true(lambda: team.replica.resyncs == 1)
+    await becomes_true(lambda: team.replica.resyncs == {"unheard": 1})
     await is_current(team, other)
 
 
@@ -218,11 +221,11 @@ async def test_one_that_cannot_be_read_is_tried_again_and_said_to_be_stale(
     client.rpush(key, "not a string")
     team = following.teams.use(TEAM)
     await becomes_true(lambda: team.replica.broken)
-    await becomes_true(lambda: team._stale)
+    await becomes_true(lambda: team.stale)
     client.delete(key)
     await becomes_true(lambda: team.replica.live)
     assert not team.replica.broken
-    assert not team._stale
+    assert not team.stale
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
@@ -233,10 +236,10 @@ async def test_where_redis_is_out_of_reach_a_resync_says_so(
         raise OutOfReach("a test")
 
     monkeypatch.setattr(following.store.reads, "changes", nobody)
-    team.replica.resync()
-    team.replica.resync()
+    team.replica.resync(ResyncCause.LOST)
+    team.replica.resync(ResyncCause.LOST)
     await becomes_true(lambda: following.downs == ["a test"])
-    assert (team.replica.resyncs, team.replica.live) == (1, False)
+    assert (team.replica.resyncs, team.replica.live) == ({"lost": 1}, False)
 
 
 async def test_an_epoch_that_changes_while_it_is_read_is_read_again(

@@ -15,7 +15,7 @@ from presence_server.store.link import OutOfReach
 from presence_server.store.operations.configure import KEEP_GRACE
 from tests.live.conftest import NewFollowing
 from tests.live.following import Following, Line
-from tests.store.support import IDLE_MS, TEAM, Clock, NewParty, becomes_true
+from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, becomes_true, pass_time
 
 LINGER_MS = int(LINGER_S) * 1_000
 
@@ -98,6 +98,21 @@ async def test_a_hold_that_redis_does_not_have_is_asked_for_anew(following: Foll
     await following.flush()
     assert connection.is_open
     assert (await following.detail()).connections == 1
+
+
+async def test_who_is_shown_offline_although_he_is_here_is_counted(
+    following: Following, new_party: NewParty, clock: Clock
+) -> None:
+    """This worker was silent for a lease, and is buried by another: that one's own people are offline rightly."""
+    team = await following.follow()
+    await following.come(team)
+    other = await new_party("w2")
+    await other.join("juan")
+    await other.lost_for_good("juan")
+    await pass_time(clock, LEASE_MS + GRACE_MS, other)
+    await other.sweep()
+    await becomes_true(lambda: {team.status_of(user) for user in ("maria", "juan")} == {"offline"})
+    assert following.counters.false_offline == 1
 
 
 # --- leaving ----------------------------------------------------------------------------------------------------------

@@ -73,11 +73,13 @@ async def test_the_next_look_is_when_the_delay_ends(party: Party, clock: Clock) 
     ends_ms = clock.now_ms + LEASE_MS // 3
     assert await party.sweep() == [TEAM]
     assert await party.sweep() == []
+    assert party.counters.deadlines_deferred == 1
     clock.move(ends_ms - clock.now_ms - 125)
     await party.beat()
     assert await party.sweep() == []
     clock.move(125)
     assert await party.sweep() == [TEAM]
+    assert party.counters.deadlines_deferred == 1
 
 
 async def test_what_is_put_off_into_the_next_gap_is_put_off_again(party: Party, clock: Clock) -> None:

@@ -100,6 +100,12 @@ class MemoryWorker:
     def users_by_status(self) -> dict[str, int]:
         return {"online": 1, "busy": 1}
 
+    def team_counts(self) -> tuple[int, int]:
+        return 5, 2
+
+    def lease_age_s(self) -> float:
+        return 0.25
+
     def _check(self) -> None:
         if not self.reachable:
             raise errors.Unavailable("Expected Redis to answer, got nothing: try again in a moment")

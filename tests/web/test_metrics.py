@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from presence_server.live.counters import Counters, Histogram
+from presence_server.live.counters import Counters, Histogram, ResyncCause
 from presence_server.web.metrics import families_of
 from tests.support import tokens
 from tests.web.edge import Edge, running
@@ -34,6 +34,12 @@ NAMES = {
     "presence_redis_failures_total",
     "presence_delivery_latency_seconds",
     "presence_sweep_lag_seconds",
+    "presence_event_loop_lag_seconds",
+    "presence_lease_age_seconds",
+    "presence_teams",
+    "presence_teams_stale",
+    "presence_false_offline_total",
+    "presence_deadlines_deferred_total",
     "presence_junk_requests_total",
     "presence_accept_pauses_total",
 }
@@ -85,6 +91,8 @@ async def test_gauges(edge: Edge) -> None:
     assert samples["presence_connections", ()] == 3
     assert samples["presence_users", (("status", "online"),)] == 1
     assert samples["presence_users", (("status", "busy"),)] == 1
+    assert (samples["presence_teams", ()], samples["presence_teams_stale", ()]) == (5, 2)
+    assert samples["presence_lease_age_seconds", ()] == 0.25
 
 
 @pytest.mark.parametrize(
@@ -99,10 +107,13 @@ async def test_labelled_counters(edge: Edge) -> None:
     edge.worker.counters.connections_closed[4001] += 7
     edge.worker.counters.connections_closed[1000] += 2
     edge.worker.counters.refusals["bad_token"] += 5
+    edge.worker.counters.resyncs[ResyncCause.HOLE] += 3
     samples = await scrape(edge)
     assert samples["presence_connections_closed_total", (("code", "4001"),)] == 7
     assert samples["presence_connections_closed_total", (("code", "1000"),)] == 2
     assert samples["presence_refusals_total", (("code", "bad_token"),)] == 5
+    resyncs = {labels: value for (name, labels), value in samples.items() if name == "presence_resyncs_total"}
+    assert resyncs == {(("cause", cause),): 3 if cause == "hole" else 0 for cause in ResyncCause}
 
 
 async def test_refusals_over_http_are_counted(edge: Edge) -> None:

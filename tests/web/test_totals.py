@@ -41,8 +41,15 @@ def test_labels_that_one_process_alone_has_stay_apart() -> None:
 
 
 def test_what_means_nothing_as_a_sum_is_not_added() -> None:
-    reports = [[gauge("python_info", 1), gauge("process_start_time_seconds", start)] for start in (1000.5, 900.5)]
-    assert samples(totals.add(reports)) == {("python_info",): 1, ("process_start_time_seconds",): 900.5}
+    reports = [
+        [gauge("python_info", 1), gauge("process_start_time_seconds", start), gauge(totals.LEASE_AGE, age)]
+        for start, age in ((1000.5, 2.5), (900.5, 0.5))
+    ]
+    assert samples(totals.add(reports)) == {
+        ("python_info",): 1,
+        ("process_start_time_seconds",): 900.5,
+        (totals.LEASE_AGE,): 2.5,
+    }
 
 
 def test_reports_are_not_changed_by_being_added() -> None:

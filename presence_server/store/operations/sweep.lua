@@ -3,9 +3,9 @@
 --          number of burials, for each: worker, up to which number (-1: all), end of its lease,
 --          then for each interval in which nobody swept: from, until
 -- returns  1 if a burial came too early, 1 if there is more to do, how long the latest that changed was due in ms, the
---          team's next deadline (0: none)
+--          team's next deadline (0: none), how many deadlines had come and are put off
 if not epoch then
-  return { 'ok', now, '', 0, '', idle_ms, grace_ms, 0, 0, 0, 0, 0, 0 }
+  return { 'ok', now, '', 0, '', idle_ms, grace_ms, 0, 0, 0, 0, 0, 0, 0 }
 end
 word = ARGV[1]
 local limit = tonumber(ARGV[2])
@@ -67,7 +67,7 @@ if ARGV[3] == '1' then
 end
 
 -- Of those whose instant plus `shift` has come, the ones that no gap puts off; and when the next one's comes.
-local next_at = 0
+local next_at, deferred = 0, 0
 local function next_is(instant)
   if next_at == 0 or instant < next_at then
     next_at = instant
@@ -90,7 +90,9 @@ local function due(key, shift, by)
     if resolved > now and gap[1] < now then
       take('(' .. gap[1] - shift + 1)
       from = '(' .. gap[2] - shift
-      if redis.call('ZCOUNT', key, '(' .. gap[1] - shift, gap[2] - shift) > 0 then
+      local waiting = redis.call('ZCOUNT', key, '(' .. gap[1] - shift, gap[2] - shift)
+      if waiting > 0 then
+        deferred = deferred + waiting
         next_is(resolved)
       end
     end
@@ -142,4 +144,4 @@ for worker, fence in pairs(fences) do
 end
 look = next_at
 deadline = 0
-return finish({ early, left <= 0 and 1 or 0, lag, next_at })
+return finish({ early, left <= 0 and 1 or 0, lag, next_at, deferred })

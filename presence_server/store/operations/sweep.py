@@ -36,5 +36,5 @@ def encode(sweep: Sweep) -> list[str | int]:
 
 def decode(reply: Reply) -> Swept:
     """Read the results."""
-    early, more, lag_ms, next_ms = map(int, reply.results)
-    return Swept(bool(early), bool(more), reply.changed, lag_ms, next_ms)
+    early, more, lag_ms, next_ms, deferred = map(int, reply.results)
+    return Swept(bool(early), bool(more), reply.changed, lag_ms, next_ms, deferred)
