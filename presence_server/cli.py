@@ -131,6 +131,7 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
     from presence_server.store.embedded import EmbeddedValkey
     from presence_server.store.probe import objection
     from presence_server.web import logs, ports
+    from presence_server.web.notify import ServiceManager
 
     if settings.redis_url is not None and (wrong := objection(settings.redis_url)) is not None:
         raise SettingsError([f"PRESENCE_REDIS_URL: {wrong}"])
@@ -138,6 +139,8 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
     for sentence in advice(os.environ, settings):
         _logger.warning(sentence)
     with contextlib.ExitStack() as stack:
+        manager = ServiceManager.from_environment(os.environ)
+        stack.callback(manager.close)
         wanted = [settings.port] if settings.metrics_port is None else [settings.port, settings.metrics_port]
         sockets = [stack.enter_context(each) for number in wanted for each in ports.listen(settings.host, number)]
         # What it is where any free one was asked for.
@@ -149,11 +152,11 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
         if settings.workers == 1:
             from presence_server.web import server
 
-            status = server.run(settings, sockets, demo=demo)
+            status = server.run(settings, sockets, manager, demo=demo)
         else:
             from presence_server.web import supervisor
 
-            status = supervisor.run(settings, _environment(options, settings), sockets, demo=demo)
+            status = supervisor.run(settings, _environment(options, settings), sockets, manager, demo=demo)
     _logger.info("Ended")
     return status
 

@@ -29,6 +29,7 @@ from presence_server.web.app import create_app
 from presence_server.web.descriptors import Descriptors
 from presence_server.web.front import FrontProtocol
 from presence_server.web.listener import Listener
+from presence_server.web.notify import ServiceManager
 from presence_server.web.share import Share
 
 # What answering the last requests may take, and a drain longer than it was given.
@@ -52,6 +53,7 @@ class DrainingServer(uvicorn.Server):
         drain: closes the connections, spread over the seconds it is given.
         drain_timeout_s: how long a drain takes, seconds.
         on_listening: called once the server takes connections.
+        on_draining: called when it begins to drain.
         failed: returns when a part of the application has failed beyond repair: then the server drains, too.
         share: of the connections on a port that other processes listen on as well.
         descriptors: how many connections there may be.
@@ -68,6 +70,7 @@ class DrainingServer(uvicorn.Server):
         drain: Callable[[float], Awaitable[None]],
         drain_timeout_s: float,
         on_listening: Callable[[], None],
+        on_draining: Callable[[], None] = lambda: None,
         failed: Callable[[], Awaitable[object]] | None = None,
         share: Share | None = None,
         descriptors: Descriptors | None = None,
@@ -80,6 +83,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_connections = drain
         self._drain_timeout_s = drain_timeout_s
         self._on_listening = on_listening
+        self._on_draining = on_draining
         self._failed = failed
         self._share = share
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -182,6 +186,7 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self, timeout_s: float, leave: Share | None) -> None:
         _logger.info("Draining for %g s", timeout_s)
+        self._on_draining()
         if leave is not None:
             await self._leave_port(leave)
         try:
@@ -199,20 +204,28 @@ class DrainingServer(uvicorn.Server):
         self.begin_drain(self._drain_timeout_s)
 
 
-def run(settings: Settings, sockets: list[socket.socket], *, demo: bool) -> int:
+def run(settings: Settings, sockets: list[socket.socket], manager: ServiceManager, *, demo: bool) -> int:
     """Serve until a signal or a failure ends it; returns the exit status.
 
     Args:
         settings: with `redis_url` set.
         sockets: bound and listening.
+        manager: is told how it goes.
         demo: whether to serve the demo page.
     """
     raise_file_limit()
     app = create_app(settings, demo=demo)
+
+    def on_listening() -> None:
+        ports.announce(sockets, demo=demo)
+        worker = app.state.worker
+        manager.attend(lambda: worker.ready, lambda: not worker.failed.is_set())
+
     server = DrainingServer(
         configuration(app, settings),
         **life_of(app, settings),
-        on_listening=lambda: ports.announce(sockets, demo=demo),
+        on_listening=on_listening,
+        on_draining=manager.stopping,
     )
     server.run(sockets)
     return server.status

@@ -18,6 +18,7 @@ from typing import Final
 
 from presence_server.settings import Settings
 from presence_server.web import ports, totals
+from presence_server.web.notify import ServiceManager
 from presence_server.web.process import Process, Upward
 from presence_server.web.share import Table
 from presence_server.web.totals import Family
@@ -38,16 +39,24 @@ _LEAST_PATIENCE_S: Final = 10.0
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, environment: dict[str, str], sockets: list[socket.socket], *, demo: bool) -> int:
+def run(
+    settings: Settings,
+    environment: dict[str, str],
+    sockets: list[socket.socket],
+    manager: ServiceManager,
+    *,
+    demo: bool,
+) -> int:
     """Have `settings.workers` processes serve until a signal ends them; returns the exit status.
 
     Args:
         settings: with `redis_url` set.
         environment: of the processes; they read the same settings from it.
         sockets: bound and listening.
+        manager: is told how it goes.
         demo: whether to serve the demo page.
     """
-    return asyncio.run(Supervisor(settings, environment, sockets, demo=demo).run())
+    return asyncio.run(Supervisor(settings, environment, sockets, manager, demo=demo).run())
 
 
 class Slot:
@@ -75,15 +84,23 @@ class Supervisor:
         settings: with `redis_url` set.
         environment: of the processes.
         sockets: that they are to accept from.
+        manager: is told how it goes.
         demo: whether they serve the demo page.
     """
 
     def __init__(
-        self, settings: Settings, environment: dict[str, str], sockets: Sequence[socket.socket], *, demo: bool
+        self,
+        settings: Settings,
+        environment: dict[str, str],
+        sockets: Sequence[socket.socket],
+        manager: ServiceManager,
+        *,
+        demo: bool,
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._sockets = sockets
+        self._manager = manager
         self._demo = demo
         # Two for each slot, as `_room` sees to, and those that are started in the same moment.
         self._table = Table(3 * settings.workers)
@@ -108,7 +125,10 @@ class Supervisor:
         keepers = [asyncio.create_task(task) for task in tasks]
         for keeper in keepers:
             keeper.add_done_callback(self._keeper_ended)
+        # Who is silent is killed by `_look`; this one itself is well as long as its loop turns.
+        self._manager.attend(lambda: any(each.serving.is_set() for each in self._processes), lambda: True)
         status, timeout_s = await self._over
+        self._manager.stopping()
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
@@ -224,6 +244,7 @@ class Supervisor:
             # A signal that comes from here on begins another round: it may mean newer code.
             self._rolling.clear()
             _logger.info("Restarting all workers, one after another")
+            self._manager.reloading()
             for slot in self._slots:
                 slot.answer = asyncio.get_running_loop().create_future()
                 slot.asked.set()
@@ -232,6 +253,7 @@ class Supervisor:
                     break
             else:
                 _logger.info("All workers are restarted")
+            self._manager.reloaded()
 
     async def _replace(self, slot: Slot, process: Process) -> Process:
         """Start another process, and end this one once that can serve; returns the one that stays."""

@@ -14,6 +14,7 @@ import pytest
 
 from presence_server.settings import Settings
 from presence_server.web import ports, process, supervisor
+from presence_server.web.notify import ServiceManager
 from presence_server.web.process import Process
 from presence_server.web.supervisor import Supervisor
 from tests.support.polling import becomes
@@ -71,7 +72,7 @@ class Running:
         (self._socket,) = ports.listen("127.0.0.1", 0)
         environment = os.environ | {"KIND": str(kind)}
         self.supervisor = Supervisor(
-            Settings(workers=workers, drain_timeout_s=0.1), environment, [self._socket], demo=False
+            Settings(workers=workers, drain_timeout_s=0.1), environment, [self._socket], ServiceManager(), demo=False
         )
         self.task = asyncio.create_task(self.supervisor.run())
 

@@ -1,4 +1,4 @@
-"""The examples for deployment keep to what the server has."""
+"""docker-compose, its image and its balancer keep to what the server has."""
 
 from __future__ import annotations
 
@@ -62,13 +62,6 @@ def test_compose_waits_longer_than_a_drain(services: dict[str, Any]) -> None:
     assert grace_s > load({}, {}).drain_timeout_s
 
 
-def test_systemd_waits_longer_than_a_drain_and_ends_the_server_alone() -> None:
-    unit = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "presence-server.service").read_text(), re.MULTILINE))
-    assert int(unit["TimeoutStopSec"]) > load({}, {}).drain_timeout_s
-    assert unit["KillMode"] == "mixed"
-    assert unit["ExecStart"].endswith("presence-server serve")
-
-
 def test_the_image_copies_files_that_exist_and_are_not_ignored() -> None:
     (copied,) = re.findall(r"^COPY (.*) \./$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     let_pass = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
@@ -90,13 +83,6 @@ def test_images_are_of_an_exact_version(services: dict[str, Any]) -> None:
     used += re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert len(used) == 4
     assert [image for image in used if not re.search(r":\d+\.\d+\.\d+|@sha256:", image)] == []
-
-
-def test_systemd_restarts_a_server_that_was_asked_to_reload() -> None:
-    unit = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "presence-server.service").read_text(), re.MULTILINE))
-    assert unit["ExecReload"] == "/bin/kill -HUP $MAINPID"
-    # A server of one process takes it for SIGTERM, and ends with status 0.
-    assert unit["Restart"] == "always"
 
 
 def test_the_image_installs_what_the_project_wants_and_nothing_that_was_changed() -> None:
