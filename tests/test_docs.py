@@ -94,8 +94,6 @@ async def test_every_metric_is_documented(site: Site) -> None:
     assert len(names) > 10
     documented = {name.partition("{")[0] for name in first_cells(section(OPERATIONS, "## Metrics")) - {"Metric"}}
     assert documented == names
-    used = set(re.findall(r"\bpresence_\w+", section(OPERATIONS, "## Alerts")))
-    assert {re.sub(r"_bucket$", "", name) for name in used} <= names
 
 
 def error_classes() -> Iterator[type[errors.PresenceError]]:
