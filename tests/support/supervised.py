@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 
 from tests.support.client import Client
-from tests.support.site import Site
 from tests.support.timing import GRACE_S, LEASE_S
 from tests.support.worker import Worker
 
@@ -68,14 +67,18 @@ class Supervised(Worker):
         self._signal(signal.SIGHUP)
 
 
+Connect = Callable[..., Awaitable[Client]]
+"""Brings a user in: ``await connect("maria", resume_from=client)``."""
+
+
 @asynccontextmanager
-async def living(site: Site, people: dict[str, Client]) -> AsyncIterator[dict[str, Client]]:
+async def living(connect: Connect, people: dict[str, Client]) -> AsyncIterator[dict[str, Client]]:
     """While this lasts, whoever is told to reconnect or cut off does so, and resumes, as a browser does."""
 
     async def live(user: str) -> None:
         while True:
-            await people[user].closed(4001, 1006, within_s=60)
-            people[user] = await site.connect(user, resume_from=people[user])
+            await people[user].closed(4001, 1006, within_s=600)
+            people[user] = await connect(user, resume_from=people[user])
 
     tasks = [asyncio.create_task(live(user)) for user in people]
     try:

@@ -20,7 +20,7 @@ async def test_a_process_of_which_a_part_has_failed_drains_and_is_replaced(runni
         await person.sees_all(everyone)
     shown = {client: len(client.view().told) for client in site.clients}
     broken, other = server.members()
-    async with living(site, people):
+    async with living(site.connect, people):
         server.break_part(broken)
         await asyncio.to_thread(server.await_sync, lambda: server.gone(broken))
         await asyncio.to_thread(server.await_sync, lambda: len(server.members()) == 2)
@@ -60,7 +60,7 @@ async def test_the_people_of_a_failed_server_are_forgiven_like_others(running: R
     maria = await site.connect("maria")
     juan = await site.connect("juan")
     await maria.sees("juan", "online")
-    async with living(site, {"maria": maria}):
+    async with living(site.connect, {"maria": maria}):
         for pid in server.members():
             server.break_part(pid)
         await juan.closed(4001, within_s=2 * SOON_S)

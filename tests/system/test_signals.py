@@ -8,12 +8,9 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import httpx
-
 from tests.support.balancer import HaProxy
 from tests.support.polling import becomes
-from tests.support.supervised import PATIENT, living
-from tests.support.timing import GRACE_S, NOTICE_S, SOON_S, UNIT
+from tests.support.timing import SOON_S
 from tests.support.worker import get_status
 from tests.system.conftest import Running
 
@@ -23,35 +20,6 @@ def _async(read: Callable[[], object]) -> Callable[[], Awaitable[object]]:
         return await asyncio.to_thread(read)
 
     return ask
-
-
-async def test_a_restart_on_hangup_shows_nothing_to_a_hundred(running: Running) -> None:
-    """Every process is another afterwards; nobody saw a change, no call failed, and no connection was refused."""
-    site, server = await running(processes=2, drain_timeout=2 * UNIT, **PATIENT)
-    maria = await site.connect("maria", teams=[site.team])
-    people = {f"user{number}": await site.connect(f"user{number}") for number in range(99)}
-    everyone = dict.fromkeys(["maria", *people], "online")
-    for person in (maria, *people.values()):
-        await person.sees_all(everyone)
-    before = server.members()
-    shown = {client: len(client.view().told) for client in site.clients}
-    async with living(site, people | {"maria": maria}):
-        server.hang_up()
-        refused = 0
-        while "All workers are restarted" not in server.log():
-            async with httpx.AsyncClient(trust_env=False) as http:
-                refused += (await http.get(server.http_url + "/readyz")).status_code != 200
-            assert server.alive
-        await asyncio.sleep(4 * GRACE_S + NOTICE_S)
-        assert await site.admin().statuses() == everyone
-    assert refused == 0
-    after = server.members()
-    assert len(after) == 2
-    assert not set(before) & set(after)
-    assert server.gone(*before)
-    for client in site.clients:
-        told = client.view().told[shown.get(client, 0) :]
-        assert told == [], f"Expected {client} to see nothing"
 
 
 async def test_a_restart_behind_the_balancer_fails_no_call(running: Running, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ async def test_a_process_that_is_killed_is_started_again(running: Running) -> No
     everyone = dict.fromkeys(people, "online")
     for person in people.values():
         await person.sees_all(everyone)
-    async with living(site, people):
+    async with living(site.connect, people):
         os.kill(victim, signal.SIGKILL)
         await asyncio.to_thread(server.await_sync, lambda: "was ended by SIGKILL" in server.log())
         await asyncio.to_thread(server.await_sync, lambda: len(server.members()) == 2)
@@ -139,7 +139,7 @@ async def test_several_processes_share_one_embedded_valkey(running: Running, tmp
     await people["juan"].choose("busy")
     for person in people.values():
         await person.sees_all({"maria": "online", "juan": "busy", "ana": "online"})
-    async with living(site, people):
+    async with living(site.connect, people):
         server.hang_up()
         await asyncio.to_thread(server.await_sync, lambda: "All workers are restarted" in server.log())
         assert await site.admin().statuses() == {"maria": "online", "juan": "busy", "ana": "online"}
