@@ -199,7 +199,11 @@ class Settings:
         "PING_INTERVAL", 20.0, "`20`", parsing.seconds(), "Seconds between WebSocket pings by the server"
     )
     ping_timeout_s: float = _variable(
-        "PING_TIMEOUT", 20.0, "`20`", parsing.seconds(), "Seconds within which a ping must be answered"
+        "PING_TIMEOUT",
+        20.0,
+        "`20`",
+        parsing.seconds(),
+        "Seconds within which a ping must be answered; who is still taking what was sent before it is waited for",
     )
     coalesce_s: float = _variable(
         "COALESCE",
