@@ -90,6 +90,16 @@ async def test_every_query_asks_for_what_a_server_tells(site: Site) -> None:
         assert labels - {"instance", "job"} <= told[name], f"Expected labels of {name}, got {labels} in {query}"
 
 
+async def test_every_label_is_documented(site: Site) -> None:
+    table = section(OPERATIONS, "## Metrics")
+    documented = {name: {label} - {""} for name, label in re.findall(r"^\| `(\w+)(?:\{(\w+)\})?`", table, re.MULTILINE)}
+    told = await told_by(site)
+    # Histograms have none of their own.
+    counted = documented.keys() & told.keys()
+    assert len(counted) > 20
+    assert {name: documented[name] for name in counted} == {name: told[name] for name in counted}
+
+
 async def test_the_bounds_that_are_asked_for_are_buckets(site: Site) -> None:
     exposed = (await site.api(None).request("GET", "/metrics")).text
     asked = {bound for query in queries() for bound in re.findall(r'\ble="([^"]*)"', query)}
