@@ -42,6 +42,7 @@ class Process:
         number: how the log calls it; a process and the one that replaces it have the same.
         listening: set once it takes connections.
         serving: set once it could serve.
+        ready: whether it could when it said so last.
         leaving: set once it drains.
         report: the families of metrics that it reported last.
         ended: done when it is gone; its result is the exit status, negative for a signal.
@@ -52,6 +53,7 @@ class Process:
         self.listening = asyncio.Event()
         self.serving = asyncio.Event()
         self.leaving = asyncio.Event()
+        self.ready = False
         self.report: list[Family] = []
         self._child = child
         self._line = line
@@ -156,7 +158,8 @@ class Process:
                 if message["listening"] and not self.listening.is_set():
                     self.listening.set()
                     upward.on_listening()
-                if message["ready"]:
+                self.ready = message["ready"]
+                if self.ready:
                     self.serving.set()
             elif "report" in message:
                 self.report = message["report"]

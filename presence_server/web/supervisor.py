@@ -126,7 +126,7 @@ class Supervisor:
         for keeper in keepers:
             keeper.add_done_callback(self._keeper_ended)
         # Who is silent is killed by `_look`; this one itself is well as long as its loop turns.
-        self._manager.attend(lambda: any(each.serving.is_set() for each in self._processes), lambda: True)
+        self._manager.attend(lambda: any(each.ready for each in self._processes), lambda: True)
         status, timeout_s = await self._over
         self._manager.stopping()
         for keeper in keepers:
