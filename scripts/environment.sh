@@ -1,6 +1,7 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: changes into the checkout and keeps its virtual environment, .venv, up to date.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 fail() {
     printf '%s: %s\n' "$(basename "$0")" "$1" >&2
