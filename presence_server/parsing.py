@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from presence_server import address
+
 # A century: longer ones would only overflow somewhere later.
 _LONGEST_S: Final = 3_155_760_000
-
-_REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
-# The contract announces these; whoever adds them moves them up and teaches store/connect.py.
-_LATER_REDIS_SCHEMES: Final = ("redis+sentinel", "redis+cluster")
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -133,23 +131,8 @@ def key_prefix(value: str) -> str:
 
 
 def redis_url(value: str) -> str:
-    """The address of Redis. Errors show its scheme alone: the rest may contain a password."""
-    schemes = ", ".join(f"{scheme}://" for scheme in _REDIS_SCHEMES)
-    later = value.strip().partition("://")[0].lower()
-    if later in _LATER_REDIS_SCHEMES:
-        raise ValueError(f"Expected one of {schemes}; {later}:// is not supported by this version yet")
-    parts = _split(value)
-    if parts is None:
-        raise ValueError(f"Expected a URL ({schemes}), got something that is none")
-    if parts.scheme not in _REDIS_SCHEMES:
-        raise ValueError(f"Expected one of {schemes}, got the scheme {parts.scheme!r}")
-    if parts.scheme == "unix":
-        if not parts.path.strip("/"):
-            raise ValueError("Expected the path of a socket, as in unix:///run/valkey.sock, got none")
-    elif not parts.hostname:
-        raise ValueError(f"Expected a host, as in {parts.scheme}://localhost:6379/0, got none")
-    elif not re.fullmatch(r"(/\d*)?", parts.path):
-        raise ValueError(f"Expected the number of a database after the host, got {parts.path!r}")
+    """The address of Redis, in a form that `address.parse` reads."""
+    address.parse(value)
     return value.strip()
 
 

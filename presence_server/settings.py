@@ -107,7 +107,8 @@ class Settings:
         None,
         "a private embedded Valkey",
         parsing.redis_url,
-        "Redis or Valkey that all workers share: `redis://`, `rediss://` or `unix://`",
+        "Redis or Valkey that all workers share: `redis://` or `unix://`; `redis+sentinel://`, `redis+cluster://`; "
+        "`rediss` instead of `redis` for TLS",
         flag="--redis-url",
     )
     data_dir: Path = _variable(  # noqa: RUF009 - it makes a field, and data_dir a default factory

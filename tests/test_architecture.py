@@ -16,7 +16,13 @@ PACKAGE = Path(presence_server.__file__).parent
 LAYERS = ("core", "store", "live", "web", "top")
 """From the bottom up; a module may import its own layer and those below. `top` is the command line."""
 
-COMMON = {"presence_server", "presence_server.errors", "presence_server.settings", "presence_server.parsing"}
+COMMON = {
+    "presence_server",
+    "presence_server.address",
+    "presence_server.errors",
+    "presence_server.parsing",
+    "presence_server.settings",
+}
 """What everyone may import."""
 
 BASE = {"presence_server.core.codes"}

@@ -202,7 +202,7 @@ def test_a_key_set_that_crosses_the_network_unprotected_is_told(url: str, told: 
 
 def test_no_fault_shows_a_secret() -> None:
     told = faults(
-        {"PRESENCE_JWT_SECRET": "hunter2", "PRESENCE_REDIS_URL": "redis+cluster://:hunter2@host"},
+        {"PRESENCE_JWT_SECRET": "hunter2", "PRESENCE_REDIS_URL": "redis+cluster://:hunter2@host/1"},
     )
     assert len(told) == 1
     assert "hunter2" not in str(told)
