@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from presence_server import __version__
+from presence_server import __version__, address
 from presence_server.errors import SettingsError, StartupError
 from presence_server.settings import NO_KEY, VARIABLES, Settings, advice, load
 
@@ -102,7 +102,7 @@ def _load(options: argparse.Namespace, *, key_required: bool = False) -> Setting
 
 def _serve(options: argparse.Namespace) -> int:
     settings = _load(options, key_required=True)
-    if options.redis_url is not None and "@" in options.redis_url:
+    if options.redis_url is not None and address.parse(options.redis_url).has_password:
         print(_SEEN_BY_ALL, file=sys.stderr)
     return _run(options, settings, demo=False)
 

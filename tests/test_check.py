@@ -105,7 +105,7 @@ def test_what_is_well_is_not_complained_about(instance: Instance, monkeypatch: p
     assert report_on(instance, monkeypatch) == []
 
 
-@pytest.mark.parametrize("options", ["foo=hunter2", "socket_timeout=hunter2", "db=hunter2"])
+@pytest.mark.parametrize("options", ["foo=hunter2", "socket_timeout=hunter2", "ssl_include_verify_flags=hunter2"])
 def test_options_that_the_client_of_redis_has_not_are_told_in_a_sentence(options: str) -> None:
     findings = examined(Settings(redis_url=f"redis://:hunter2@localhost?{options}", jwt_secret=SECRET))
     assert findings[-1].severity == "failed"

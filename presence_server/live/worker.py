@@ -40,6 +40,7 @@ from presence_server.store.hold import Hold
 from presence_server.store.keys import Keys
 from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.scripts import REDIS_TIME, RETAIN_MS
+from presence_server.store.sentinel import watch
 from presence_server.store.store import Store
 from presence_server.store.types import Reply
 
@@ -85,9 +86,11 @@ class Worker:
         self._clock = clock
         self._spawn = Spawn(self._part_failed)
         keys = Keys(settings.key_prefix, database_of(settings.redis_url))
+        pool, client = open_pool(settings.redis_url), open_client(settings.redis_url)
+        self._pools = (pool, client.connection_pool)
         self._store = Store(
             settings,
-            open_pool(settings.redis_url),
+            pool,
             keys,
             self,
             self._spawn.part,
@@ -95,7 +98,7 @@ class Worker:
             redis_time=redis_time,
         )
         self._feed = Feed(
-            open_client(settings.redis_url),
+            client,
             self._store.lease.name,
             keys,
             on_update=self._hear,
@@ -156,6 +159,7 @@ class Worker:
             self._audit.run(),
             self._inputs.run(),
             self._pulse.run(),
+            watch(self._pools, self._recovery.needed),
             self._tick(),
         ):
             self._spawn.part(part)

@@ -69,6 +69,9 @@ class Feed:
             OutOfReach: Redis is.
         """
         await self.close()
+        # After a failover probes must not be published at the former master.
+        with contextlib.suppress(*OUT_OF_REACH):
+            await self._client.connection_pool.disconnect()
         # A reader that reconnects by itself would hide the break, and with it what was missed.
         self._pubsub = self._client.pubsub()
         events = [self._expect(self._keys.control)]

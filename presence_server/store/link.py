@@ -64,6 +64,7 @@ class Link:
         self._clock = clock
         self._free: list[Connection] = []
         self._open = 0
+        self._resets = 0
         self._short_until_s = 0.0
         self._changed = asyncio.Condition()
         self.calls = 0
@@ -101,6 +102,7 @@ class Link:
 
     async def reset(self) -> None:
         """Let the next pipelines make new connections: a failover may have left a server that only refuses."""
+        self._resets += 1
         free, self._free = self._free, []
         for connection in free:
             await self._give_up(connection)
@@ -113,6 +115,7 @@ class Link:
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         self.calls += len(commands)
+        resets = self._resets
         try:
             connection = await self._acquire()
             try:
@@ -124,6 +127,9 @@ class Link:
         except OUT_OF_REACH as exc:
             self.failures += 1
             raise OutOfReach(str(exc) or type(exc).__name__) from exc
+        if self._resets != resets:
+            await self._give_up(connection)
+            return replies
         self._free.append(connection)
         async with self._changed:
             self._changed.notify()

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from presence_server.address import parse
 from presence_server.errors import Unavailable
 from presence_server.store.connect import open_client
 
@@ -37,7 +38,9 @@ class Instance:
 
 
 def objection(url: str) -> str | None:
-    """Tell what is wrong about the options of an address, if anything; connects to nothing."""
+    """Tell what is wrong about an address that can be read, if anything; connects to nothing."""
+    if parse(url).topology == "cluster":
+        return "Expected one Redis, or Sentinels, got a cluster, which this version does not support yet"
     try:
         open_client(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:

@@ -68,9 +68,12 @@ async def test_after_a_reset_new_ones_are_made(own: Link) -> None:
 async def test_a_reset_leaves_alone_what_is_under_way(own: Link, own_valkey: Valkey, admin: redis.Redis) -> None:
     waiting = asyncio.create_task(own.execute([("BLPOP", "list", 0)]))
     await becomes(lambda: asyncio.to_thread(blocked_clients, own_valkey), 1)
+    before = admin.client_list()
     await own.reset()
     admin.rpush("list", "value")
     assert await waiting == [[b"list", b"value"]]
+    [after] = await own.execute([("CLIENT", "ID")])
+    assert after not in {int(each["id"]) for each in before}, "but it is not used again"
 
 
 async def test_one_that_is_gone_can_be_reset_and_closed(own: Link, own_valkey: Valkey) -> None:

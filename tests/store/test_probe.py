@@ -48,7 +48,7 @@ def test_redis_calls_itself_redis() -> None:
     assert not instance.persists
 
 
-@pytest.mark.parametrize("option", ["nonsense=7", "db=seven"])
+@pytest.mark.parametrize("option", ["nonsense=7", "max_connections=seven"])
 def test_an_address_with_an_option_that_nobody_knows_is_objected_to(option: str) -> None:
     told = objection(f"redis://maria:hunter2@127.0.0.1:6379/?{option}")
     assert told is not None

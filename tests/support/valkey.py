@@ -46,7 +46,7 @@ class Valkey(Process):
     def start(self, within_s: float = 20.0) -> None:
         """Start and wait until it answers, which takes long where it has much to load."""
         self.spawn()
-        self.await_sync(self._answers, within_s)
+        self.await_sync(self.answers, within_s)
 
     def stop(self) -> None:
         """End it in peace: what is persistent is on disk."""
@@ -69,11 +69,8 @@ class Valkey(Process):
         self.forget()
         shutil.copytree(self.directory / "copy", self.data, dirs_exist_ok=True)
 
-    def close(self) -> None:
-        super().close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it serves by now."""
         client = self.client()
         try:
             return bool(client.ping())
@@ -81,3 +78,7 @@ class Valkey(Process):
             return False
         finally:
             client.close()
+
+    def close(self) -> None:
+        super().close()
+        shutil.rmtree(self.directory, ignore_errors=True)
