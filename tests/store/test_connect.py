@@ -120,7 +120,7 @@ async def test_without_the_right_password_redis_is_out_of_reach(valkey: Valkey, 
 
 
 async def test_a_database_of_its_own(shared_valkey: Valkey, key_prefix: str) -> None:
-    links = [link_to(f"{shared_valkey.url}?db={db}") for db in (0, 7)]
+    links = [link_to(f"{shared_valkey.admin_url}?db={db}") for db in (0, 7)]
     try:
         await links[1].execute([("SET", key_prefix, "seven", "PX", 60_000)])
         assert await links[0].execute([("EXISTS", key_prefix)]) == [0]
@@ -165,6 +165,6 @@ def test_channels_carry_the_number_of_the_database(url: str, number: int) -> Non
 
 
 async def test_a_client_for_the_same_addresses(shared_valkey: Valkey) -> None:
-    client = open_client(shared_valkey.url)
+    client = open_client(shared_valkey.admin_url)
     assert await client.ping()
     await client.aclose()

@@ -58,13 +58,13 @@ async def open_link() -> AsyncIterator[Callable[[str], Link]]:
 @pytest.fixture
 def linked(open_link: Callable[[str], Link], shared_valkey: Valkey) -> Link:
     """A link to the Valkey of all tests."""
-    return open_link(shared_valkey.url)
+    return open_link(shared_valkey.admin_url)
 
 
 @pytest.fixture
 def own(open_link: Callable[[str], Link], own_valkey: Valkey) -> Link:
     """A link to the Valkey of this test."""
-    return open_link(own_valkey.url)
+    return open_link(own_valkey.admin_url)
 
 
 class TestReplies:
@@ -133,7 +133,7 @@ class TestScripts:
 
 class TestOutOfReach:
     async def test_nobody_is_there(self, open_link: Callable[[str], Link], own_valkey: Valkey) -> None:
-        own = open_link(own_valkey.url)
+        own = open_link(own_valkey.admin_url)
         own_valkey.stop()
         with pytest.raises(OutOfReach):
             await own.execute([("PING",)])
@@ -167,7 +167,7 @@ class TestOutOfReach:
         own_valkey.stop()
         own_valkey.command += ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"]
         own_valkey.spawn()
-        loading = open_link(own_valkey.url)
+        loading = open_link(own_valkey.admin_url)
 
         async def says() -> str:
             try:

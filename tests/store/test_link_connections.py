@@ -32,7 +32,7 @@ def admin(own_valkey: Valkey) -> Iterator[redis.Redis]:
 @pytest.fixture
 async def own(own_valkey: Valkey) -> AsyncIterator[Link]:
     """A link to the Valkey of this test."""
-    link = link_to(own_valkey.url)
+    link = link_to(own_valkey.admin_url)
     yield link
     await link.close()
 
@@ -84,7 +84,7 @@ async def test_one_that_is_gone_can_be_reset_and_closed(own: Link, own_valkey: V
 
 
 async def test_closing_ends_them_however_often(own_valkey: Valkey, admin: redis.Redis) -> None:
-    own = link_to(own_valkey.url)
+    own = link_to(own_valkey.admin_url)
     await own.execute([("CLIENT", "SETNAME", "link")])
     await own.close()
     await own.close()
@@ -98,7 +98,7 @@ async def test_closing_ends_them_however_often(own_valkey: Valkey, admin: redis.
 async def test_one_more_that_cannot_be_had_is_no_outage(own_valkey: Valkey, admin: redis.Redis) -> None:
     """A limit of descriptors, or of Redis's clients: those there are go on, and are shared."""
     now_s = 100.0
-    own = link_to(own_valkey.url, lambda: now_s)
+    own = link_to(own_valkey.admin_url, lambda: now_s)
     await own.execute([("PING",)])
     admin.config_set("maxclients", len(admin.client_list()))
     first = asyncio.create_task(own.execute([("BLPOP", "list", 0)]))
@@ -140,7 +140,7 @@ async def test_one_that_became_free_while_another_could_not_be_had_is_taken(
 
 async def test_where_not_even_one_can_be_had_it_is(own_valkey: Valkey, admin: redis.Redis) -> None:
     admin.config_set("maxclients", len(admin.client_list()))
-    own = link_to(own_valkey.url)
+    own = link_to(own_valkey.admin_url)
     with pytest.raises(OutOfReach):
         await own.execute([("PING",)])
     assert own.failures == 1
@@ -151,7 +151,7 @@ def test_under_uvloop_a_connection_that_was_reset_is_out_of_reach(own_valkey: Va
     """There it is a RuntimeError: "the handler is closed"."""
 
     async def run() -> None:
-        own = link_to(own_valkey.url)
+        own = link_to(own_valkey.admin_url)
         await own.execute([("PING",)])
         [connection] = own._free
         assert connection._writer is not None

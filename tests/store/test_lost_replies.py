@@ -71,8 +71,10 @@ async def line(
     """A worker behind a line, with a connection of maria in a team."""
     server = new_valkey(tcp=True)
     proxy = new_proxy(server)
-    settings = Settings(key_prefix="p", idle_timeout_ms=IDLE_MS, lease_ttl_ms=LEASE_MS, disconnect_grace_ms=GRACE_MS)
-    with closing(server.client()) as client, closing(Ear(client, f"p:{{{TEAM}}}:feed:0")) as ear:
+    settings = Settings(
+        key_prefix="test-", idle_timeout_ms=IDLE_MS, lease_ttl_ms=LEASE_MS, disconnect_grace_ms=GRACE_MS
+    )
+    with closing(server.client()) as client, closing(Ear(client, f"test-:{{{TEAM}}}:feed:0")) as ear:
         clock.follow(client)
         async with AsyncExitStack() as stack:
             party = await stack.enter_async_context(Party(proxy.url, settings, "w1", clock).running())

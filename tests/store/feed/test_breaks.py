@@ -126,7 +126,7 @@ class TestBreaks:
         self, impatient: None, listen: Callable[..., Listener], own_valkey: Valkey, publisher: Publisher
     ) -> None:
         publisher.client.acl_setuser("maria", enabled=True, passwords=["+word"], commands=["+@all"], reset=True)
-        listener = listen(url=own_valkey.url.replace("//", "//maria:word@"))
+        listener = listen(url=own_valkey.url_of("maria:word@"))
         with pytest.raises(OutOfReach):
             await listener.feed.connect()
         assert "No permissions to access a channel" in await listener.down()
