@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -66,6 +66,16 @@ class Address:
     service: str = ""
     database: int = 0
     options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def at(self, node: Node) -> Address:
+        """One server of those that this leads to, by itself, with the same account and options."""
+        return replace(
+            self, topology="single", nodes=(node,), service="", sentinel_username=None, sentinel_password=None
+        )
+
+    def __str__(self) -> str:
+        """What it leads to, as reports name it."""
+        return self.socket or ", ".join(map(str, self.nodes))
 
     @property
     def has_password(self) -> bool:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
+from presence_server.address import Address, parse
 from presence_server.errors import SettingsError, StartupError, Unavailable
 from presence_server.settings import Settings, advice
+from presence_server.store import permissions
+from presence_server.store.connect import open_client
 from presence_server.store.embedded import EmbeddedValkey
+from presence_server.store.inspection import Inspection
+from presence_server.store.keys import Keys
 from presence_server.store.probe import Instance, objection, probe
+from presence_server.store.servers import Servers
+from presence_server.store.survey import Survey, survey
 
 # ZRANGE … BYSCORE.
 _OLDEST_REDIS: Final = (6, 2)
@@ -25,12 +33,13 @@ class Finding(NamedTuple):
     text: str
 
 
-def examine(environ: Mapping[str, str], load: Callable[[], Settings]) -> Iterator[Finding]:
+def examine(environ: Mapping[str, str], load: Callable[[], Settings], *, deep: bool = False) -> Iterator[Finding]:
     """Check everything that `serve` needs, one finding at a time; connects to Redis, or starts the embedded Valkey.
 
     Args:
         environ: the environment, looked through for what was probably not meant.
         load: gives the settings, or raises SettingsError.
+        deep: whether to compare what Redis holds with what the contract allows, too.
     """
     try:
         settings = load()
@@ -40,47 +49,129 @@ def examine(environ: Mapping[str, str], load: Callable[[], Settings]) -> Iterato
     yield from (Finding("warning", sentence) for sentence in advice(environ, settings))
     yield Finding("ok", "settings")
     if settings.redis_url is not None:
-        yield from _examine_redis(settings.redis_url)
+        yield from _examine_redis(settings.redis_url, settings, deep)
         return
     try:
         with EmbeddedValkey(settings.data_dir) as valkey:
             yield Finding("ok", f"embedded Valkey starts in {settings.data_dir}")
-            yield from _examine_redis(valkey.url)
+            yield from _examine_redis(valkey.url, settings, deep)
     except StartupError as error:
         yield Finding("failed", str(error))
 
 
-def _examine_redis(url: str) -> Iterator[Finding]:
+def _examine_redis(url: str, settings: Settings, deep: bool) -> Iterator[Finding]:
     if (wrong := objection(url)) is not None:
         yield Finding("failed", f"PRESENCE_REDIS_URL: {wrong}")
         return
     try:
-        instance = asyncio.run(probe(url))
+        yield from asyncio.run(_examine_servers(parse(url), settings, deep))
     except Unavailable as error:
         yield Finding("failed", str(error))
-        return
-    yield Finding("ok", "Redis answers")
-    yield _judge_version(instance)
-    yield _judge_clock(instance)
-    if instance.evicts:
-        yield Finding("warning", "Redis evicts keys when its memory is full: set maxmemory-policy noeviction")
-    if not instance.persists:
-        yield Finding(
-            "warning", "Redis keeps no append-only file: a restart may forget chosen statuses; set appendonly yes"
-        )
 
 
-def _judge_version(instance: Instance) -> Finding:
+async def _examine_servers(address: Address, settings: Settings, deep: bool) -> list[Finding]:
+    found = await survey(address)
+    findings = list(_judge_sentinels(found)) if found.sentinels else []
+    if found.is_cluster:
+        findings.append(_judge_slots(found))
+    for master in found.masters:
+        try:
+            findings += await _examine_master(found, master, settings.key_prefix)
+        except Unavailable as error:
+            findings.append(Finding("failed", f"Redis at {master}: {error}"))
+    if deep:
+        findings += await _examine_contents(found, settings, Keys(settings.key_prefix, address.database))
+    return findings
+
+
+async def _examine_master(found: Survey, master: Address, prefix: str) -> list[Finding]:
+    instance = await probe(master)
+    findings = list(judge(master, instance))
+    if found.sentinels and not instance.replicas:
+        findings.append(Finding("warning", f"Redis at {master}: has no replica that could take its place"))
+    findings += await _judge_rights(found, master, prefix)
+    for node in instance.replicas:
+        replica = master.at(node)
+        try:
+            findings += judge(replica, await probe(replica))
+        except Unavailable as error:
+            findings.append(Finding("warning", f"Redis at {replica}: a replica: {error}"))
+    return findings
+
+
+async def _examine_contents(found: Survey, settings: Settings, keys: Keys) -> list[Finding]:
+    try:
+        async with Servers(found) as servers:
+            inspection = Inspection(servers, settings, lambda _team: keys)
+            faults = await inspection.faults()
+    except Unavailable as error:
+        return [Finding("failed", f"contents: {error}")]
+    findings = [Finding("failed", fault.text) for fault in faults]
+    if inspection.at_rest:
+        findings.append(Finding("warning", f"contents: nobody sweeps {inspection.at_rest} teams; no worker is running"))
+    if not faults:
+        findings.append(Finding("ok", f"contents: {inspection.teams} teams, all as they should be"))
+    return findings
+
+
+def _judge_sentinels(found: Survey) -> Iterator[Finding]:
+    (master,) = found.masters
+    agree = 0
+    for word in found.sentinels:
+        if word.master is None:
+            yield Finding("warning", f"Sentinel at {word.sentinel}: {word.fault}")
+        elif word.master not in master.nodes:
+            yield Finding("warning", f"Sentinel at {word.sentinel}: says {word.master}, and the master is at {master}")
+        else:
+            agree += 1
+            yield Finding("ok", f"Sentinel at {word.sentinel}: knows the master")
+    if 2 * agree <= len(found.sentinels):
+        text = f"Expected more than half of the Sentinels to know the master, got {agree} of {len(found.sentinels)}"
+        yield Finding("failed", f"{text}: nobody would take its place")
+
+
+def _judge_slots(found: Survey) -> Finding:
+    if found.uncovered:
+        return Finding("failed", f"cluster: Expected every slot to be served, got {found.uncovered} that are not")
+    return Finding("ok", f"cluster: all slots are served, by {len(found.masters)} masters")
+
+
+async def _judge_rights(found: Survey, master: Address, prefix: str) -> list[Finding]:
+    # Keys have to lie in a slot that this master serves.
+    tag = next(f"check.{n}" for n in itertools.count() if found.owner_of(f"{{check.{n}}}") == master)
+    client = open_client(master)
+    try:
+        faults = await permissions.faults_of(client, prefix, tag, sharded=found.is_cluster)
+    finally:
+        await client.aclose()
+    if faults:
+        return [Finding("failed", f"Redis at {master}: cannot do {fault}") for fault in faults]
+    return [Finding("ok", f"Redis at {master}: can be written, and this account may do all that is needed")]
+
+
+def judge(address: Address, instance: Instance) -> Iterator[Finding]:
+    """What is to be said about one Redis."""
+    name = f"Redis at {address}"
+    product = f"{instance.product} {instance.version}"
     if instance.compatible < _OLDEST_REDIS:
         oldest = ".".join(map(str, _OLDEST_REDIS))
-        return Finding("failed", f"Expected Redis {oldest} or newer, got {instance.product} {instance.version}")
-    return Finding("ok", f"version: {instance.product} {instance.version}")
+        yield Finding("failed", f"{name}: Expected Redis {oldest} or newer, got {product}")
+    else:
+        replicas = f", replicas: {len(instance.replicas)}" if instance.role == "master" else ""
+        yield Finding("ok", f"{name}: {product}, {instance.role}{replicas}")
+    yield _judge_clock(name, instance)
+    if instance.evicts is not None:
+        text = f"maxmemory-policy {instance.evicts} throws keys away when memory is full; set noeviction"
+        yield Finding("failed", f"{name}: {text}")
+    if not instance.persists:
+        text = "keeps no append-only file: a restart may forget chosen statuses; set appendonly yes"
+        yield Finding("warning", f"{name}: {text}")
 
 
-def _judge_clock(instance: Instance) -> Finding:
+def _judge_clock(name: str, instance: Instance) -> Finding:
     side = "behind" if instance.ahead_ms < 0 else "ahead of"
     told = (
-        f"clock: Redis is {abs(instance.ahead_ms) / 1000:.3f} s {side} this machine "
+        f"{name}: its clock is {abs(instance.ahead_ms) / 1000:.3f} s {side} this machine's "
         f"(± {instance.uncertainty_ms / 1000:.3f} s)"
     )
     apart_ms = abs(instance.ahead_ms) - instance.uncertainty_ms

@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     token.set_defaults(command=_token)
 
     check = commands.add_parser("check", help="check the settings and Redis; exit status 1 if anything is wrong")
+    check.add_argument(
+        "--deep", action="store_true", help="compare what Redis holds with what the contract allows, too; reads only"
+    )
     _add_flags(check)
     check.set_defaults(command=_check)
     return parser
@@ -135,6 +138,8 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
 
     if settings.redis_url is not None and (wrong := objection(settings.redis_url)) is not None:
         raise SettingsError([f"PRESENCE_REDIS_URL: {wrong}"])
+    if settings.redis_url is not None and address.parse(settings.redis_url).topology == "cluster":
+        raise SettingsError(["PRESENCE_REDIS_URL: Expected one Redis, or Sentinels, got a cluster: not supported yet"])
     logs.configure(settings.log_level, settings.log_format)
     for sentence in advice(os.environ, settings):
         _logger.warning(sentence)
@@ -200,7 +205,7 @@ def _check(options: argparse.Namespace) -> int:
     from presence_server.check import examine
 
     failed = False
-    for finding in examine(os.environ, lambda: _load(options, key_required=True)):
+    for finding in examine(os.environ, lambda: _load(options, key_required=True), deep=options.deep):
         print(f"{finding.severity:<7} {finding.text}", flush=True)
         failed = failed or finding.severity == "failed"
     return 1 if failed else 0

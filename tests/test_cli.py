@@ -170,7 +170,7 @@ def test_check_says_well_line_by_line(tmp_path: Path) -> None:
 def test_check_fails_where_redis_is_out_of_reach(tmp_path: Path) -> None:
     done = run("check", jwt_secret=SECRET, redis_url=f"unix://{tmp_path}/nobody")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith("failed  Expected Redis to answer")
+    assert done.stdout.splitlines()[-1].startswith(f"failed  Redis at {tmp_path}/nobody: Expected Redis to answer")
 
 
 def test_check_fails_where_serve_would_not_start() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from presence_server.address import parse
+from presence_server.address import Address, Node, parse
 from presence_server.errors import Unavailable
 from presence_server.store.connect import open_client
+
+_FAULTS: Final = (RedisError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,46 +24,51 @@ class Instance:
         product: `Redis` or `Valkey`.
         version: of the product, as it writes it.
         compatible: the version of Redis it is compatible with: major and minor.
+        role: `master` or `replica`.
+        replicas: those that are connected to it.
         ahead_ms: by how much its clock is ahead of this machine's; negative: behind.
         uncertainty_ms: how wrong `ahead_ms` may be, by how long the answer took.
-        evicts: whether it throws keys away when its memory is full.
+        evicts: the policy by which it throws keys away when its memory is full; None if it does not.
         persists: whether a restart finds its data on disk.
     """
 
     product: str
     version: str
     compatible: tuple[int, int]
+    role: str
+    replicas: tuple[Node, ...]
     ahead_ms: int
     uncertainty_ms: int
-    evicts: bool
+    evicts: str | None
     persists: bool
 
 
 def objection(url: str) -> str | None:
     """Tell what is wrong about an address that can be read, if anything; connects to nothing."""
-    if parse(url).topology == "cluster":
-        return "Expected one Redis, or Sentinels, got a cluster, which this version does not support yet"
+    address = parse(url)
     try:
-        open_client(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        # Whatever there is will be connected to with the same options.
+        one = address.at(address.nodes[0]) if address.nodes else address
+        open_client(one).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:
         # Their texts name the option, and never its value.
         return f"Expected options that the client of Redis has, got another or a wrong value: {error}"
     return None
 
 
-async def probe(url: str) -> Instance:
-    """Ask the Redis at `url`.
+async def probe(address: Address) -> Instance:
+    """Ask one Redis.
 
     Raises:
         Unavailable: it is out of reach, or does not answer to this account.
     """
-    client = open_client(url)
+    client = open_client(address)
     try:
         information = await client.info()
         asked_s = time.time()
         seconds, microseconds = await client.time()
         answered_s = time.time()
-    except (RedisError, OSError) as error:
+    except _FAULTS as error:
         raise Unavailable(f"Expected Redis to answer, got: {error}") from error
     finally:
         await client.aclose()
@@ -79,12 +86,17 @@ def describe(information: Mapping[str, Any], *, redis_s: float, asked_s: float, 
     """
     valkey = information.get("valkey_version")
     major, minor = str(information["redis_version"]).split(".")[:2]
+    policy = str(information.get("maxmemory_policy", "noeviction"))
+    count = int(information.get("connected_slaves", 0))
+    replicas = [information.get(f"slave{number}") for number in range(count)]
     return Instance(
         product="Valkey" if valkey else "Redis",
         version=str(valkey or information["redis_version"]),
         compatible=(int(major), int(minor)),
+        role="master" if information.get("role") == "master" else "replica",
+        replicas=tuple(Node(str(each["ip"]), int(each["port"])) for each in replicas if isinstance(each, dict)),
         ahead_ms=round((redis_s - (asked_s + answered_s) / 2) * 1000),
         uncertainty_ms=round((answered_s - asked_s) / 2 * 1000),
-        evicts=bool(information.get("maxmemory")) and information.get("maxmemory_policy") != "noeviction",
+        evicts=policy if information.get("maxmemory") and policy != "noeviction" else None,
         persists=bool(information.get("aof_enabled")),
     )

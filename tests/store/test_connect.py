@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from presence_server.store import connect
-from presence_server.store.connect import database_of, open_client
+from presence_server.store.connect import database_of, open_client, open_pool
 from presence_server.store.link import OutOfReach
 from tests.store.listening import link_to
 from tests.support.valkey import Valkey
@@ -162,6 +162,11 @@ async def test_no_tls_where_it_was_asked_for(valkey: Valkey, monkeypatch: pytest
 )
 def test_channels_carry_the_number_of_the_database(url: str, number: int) -> None:
     assert database_of(url) == number
+
+
+def test_a_cluster_is_no_one_server() -> None:
+    with pytest.raises(ValueError, match="Expected one Redis, or Sentinels, got a cluster"):
+        open_pool("redis+cluster://127.0.0.1")
 
 
 async def test_a_client_for_the_same_addresses(shared_valkey: Valkey) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from presence_server.address import parse
 from presence_server.errors import Unavailable
 from presence_server.store.embedded import EmbeddedValkey
 from presence_server.store.probe import describe, objection, probe
@@ -19,23 +20,24 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def test_it_is_asked_for_product_version_clock_and_how_it_keeps_data(url: str) -> None:
-    instance = await probe(url)
+    instance = await probe(parse(url))
     assert instance.product == "Valkey"
     assert instance.version.startswith("9.")
     assert instance.compatible >= (7, 2)
     assert abs(instance.ahead_ms) <= instance.uncertainty_ms + 1_000
     assert instance.persists
-    assert not instance.evicts
+    assert instance.evicts is None
+    assert (instance.role, instance.replicas) == ("master", ())
 
 
 async def test_one_out_of_reach_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="Expected Redis to answer, got: "):
-        await probe(f"unix://{tmp_path}/nobody")
+        await probe(parse(f"unix://{tmp_path}/nobody"))
 
 
 async def test_a_password_is_not_told(url: str) -> None:
     with pytest.raises(Unavailable) as refusal:
-        await probe(url.replace("unix://", "unix://maria:hunter2@"))
+        await probe(parse(url.replace("unix://", "unix://maria:hunter2@")))
     assert "hunter2" not in str(refusal.value)
 
 
@@ -44,7 +46,7 @@ def test_redis_calls_itself_redis() -> None:
     instance = describe(told, redis_s=100.0, asked_s=101.0, answered_s=103.0)
     assert (instance.product, instance.version, instance.compatible) == ("Redis", "8.2.1", (8, 2))
     assert (instance.ahead_ms, instance.uncertainty_ms) == (-2_000, 1_000)
-    assert instance.evicts
+    assert instance.evicts == "allkeys-lru"
     assert not instance.persists
 
 

@@ -181,6 +181,7 @@ class TestAMasterThatHasMoved:
         watching = asyncio.create_task(watch((pool, client.connection_pool), moves.put_nowait))
         try:
             await connection.connect()
+            await connection.connect()
             await client.ping()
             sentinels[0].watch(masters[1])
             assert await open_sentinels(address_of(*sentinels)).agreed() == node_of(masters[0])
