@@ -180,7 +180,7 @@ def test_sentinels_master_and_replicas_are_each_told_of() -> None:
         (finding,) = faults(replicated.url)
         assert finding.severity == "warning"
         assert finding.text.startswith(f"Sentinel at 127.0.0.1:{replicated.sentinels[0].port}: ")
-        replicated.sentinels[1].watch(replicated.valkeys[1])
+        replicated.sentinels[1].watch(replicated.valkeys[1].tcp_port)
         *_, finding = faults(replicated.url)
         assert finding.severity == "failed"
         assert "got 1 of 3: nobody would take its place" in finding.text

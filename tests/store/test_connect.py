@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
-import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from presence_server.store import connect
 from presence_server.store.connect import database_of, open_client, open_pool
 from presence_server.store.link import OutOfReach
 from tests.store.listening import link_to
+from tests.support.tls import certificate, tls_in_front_of
 from tests.support.valkey import Valkey
 
 PASSWORD = "p@ss/w:rd?#%"
@@ -46,53 +40,6 @@ def valkey() -> Iterator[Valkey]:
         yield server
     finally:
         server.close()
-
-
-def certificate(directory: Path) -> Path:
-    """A certificate of 127.0.0.1 that has signed itself, in one file with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Valkey")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = directory / "certificate.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
-    return path
-
-
-@contextlib.asynccontextmanager
-async def tls_in_front_of(valkey: Valkey, pem: Path) -> AsyncIterator[int]:
-    """Ends TLS in front of a Valkey that was built without it; gives the port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.close()
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        relays.add(asyncio.current_task())
-        up_reader, up_writer = await asyncio.open_unix_connection(valkey.socket)
-        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
-        await asyncio.gather(writer.wait_closed(), up_writer.wait_closed(), return_exceptions=True)
-
-    relays: set[asyncio.Task[None] | None] = set()
-    async with await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context) as server:
-        yield server.sockets[0].getsockname()[1]
-        await asyncio.gather(*[task for task in relays if task is not None])
 
 
 async def test_a_port_with_the_password_of_the_default_user(valkey: Valkey) -> None:
@@ -132,12 +79,14 @@ async def test_a_database_of_its_own(shared_valkey: Valkey, key_prefix: str) -> 
 
 async def test_tls_with_a_certificate_that_is_trusted(shared_valkey: Valkey, tmp_path: Path) -> None:
     pem = certificate(tmp_path)
-    async with tls_in_front_of(shared_valkey, pem) as port:
+    async with tls_in_front_of(shared_valkey.connect, pem) as port:
         await ping(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={pem}")
 
 
 async def test_tls_with_one_that_is_not(shared_valkey: Valkey, tmp_path: Path) -> None:
-    async with tls_in_front_of(shared_valkey, certificate(tmp_path)) as port:
+    async with tls_in_front_of(
+        lambda: asyncio.open_unix_connection(shared_valkey.socket), certificate(tmp_path)
+    ) as port:
         with pytest.raises(OutOfReach, match="CERTIFICATE_VERIFY_FAILED"):
             await ping(f"rediss://127.0.0.1:{port}/0")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from presence_server.store.sentinel import watch
 from tests.store.listening import link_to
 from tests.support.sentinels import SERVICE, Sentinel
 from tests.support.timing import SOON_S
+from tests.support.tls import certificate, tls_in_front_of
 from tests.support.valkey import Valkey
 
 NewValkey = Callable[..., Valkey]
@@ -168,6 +170,26 @@ class TestAccounts:
         assert "wr0ng" not in str(told.value)
 
 
+class TestTls:
+    async def test_sentinels_and_master_are_both_reached_by_it(
+        self, new_valkey: NewValkey, new_sentinel: NewSentinel, open_link: Callable[[str], Link], tmp_path: Path
+    ) -> None:
+        pem, master = certificate(tmp_path), new_valkey()
+        sentinel = new_sentinel(master)
+        async with (
+            tls_in_front_of(master.connect, pem) as master_port,
+            tls_in_front_of(partial(asyncio.open_connection, "127.0.0.1", sentinel.port), pem) as sentinel_port,
+        ):
+            # It cannot speak TLS itself, and takes the master for dead; but tells where it is.
+            sentinel.watch(master_port)
+            url = f"sentinel://127.0.0.1:{sentinel_port}/{SERVICE}?ssl_ca_certs={pem}"
+            link = open_link(f"rediss+{url}")
+            assert await link.execute([("PING",)]) == [b"PONG"]
+            await link.close()
+            with pytest.raises(OutOfReach, match="CERTIFICATE_VERIFY_FAILED"):
+                await open_link(f"rediss+{url.partition('?')[0]}").execute([("PING",)])
+
+
 class TestAMasterThatHasMoved:
     async def test_what_stayed_where_it_was_is_told_to_come(
         self, masters: tuple[Valkey, Valkey], new_sentinel: NewSentinel, monkeypatch: pytest.MonkeyPatch
@@ -183,10 +205,10 @@ class TestAMasterThatHasMoved:
             await connection.connect()
             await connection.connect()
             await client.ping()
-            sentinels[0].watch(masters[1])
+            sentinels[0].watch(masters[1].tcp_port)
             assert await open_sentinels(address_of(*sentinels)).agreed() == node_of(masters[0])
             assert moves.empty(), "one alone may be mistaken"
-            sentinels[1].watch(masters[1])
+            sentinels[1].watch(masters[1].tcp_port)
             async with asyncio.timeout(SOON_S):
                 told = await moves.get()
             assert told == f"the master is at {node_of(masters[1])}, and no longer at {node_of(masters[0])}"

@@ -57,10 +57,10 @@ class Sentinel(Process):
         for what in ("info-period", "publish-period", "ping-period", "ask-period"):
             self.says("SENTINEL", "DEBUG", what, _PERIOD_MS)
 
-    def watch(self, master: Valkey) -> None:
-        """Watch another master under the same name."""
+    def watch(self, port: int) -> None:
+        """Watch what listens on another port, under the same name."""
         self.says("SENTINEL", "REMOVE", SERVICE)
-        self.says("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", master.tcp_port, 2)
+        self.says("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", port, 2)
 
     def says(self, *command: Any) -> Any:
         """What it answers; None if it does not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -73,6 +74,10 @@ class Valkey(Process):
     def client(self) -> redis.Redis:
         """A blocking client, to look at what is stored; close it."""
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection, to be relayed."""
+        return await asyncio.open_unix_connection(self.socket)
 
     def says(self, *command: Any) -> Any:
         """What it answers to one command."""
