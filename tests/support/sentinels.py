@@ -95,8 +95,7 @@ class Replicated:
 
     @property
     def url(self) -> str:
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{ACCOUNT}:{PASSWORD}@{hosts}/{SERVICE}"
+        return url_of(self.sentinels)
 
     def start(self) -> None:
         """Start all, and wait until everybody knows everybody."""
@@ -134,13 +133,6 @@ class Replicated:
         found = _info(valkey)
         return found["role"] == "slave" and found.get("master_link_status") == "up"
 
-    def subscribers(self, valkey: Valkey) -> int:
-        """How many connections of workers are subscribed to something there."""
-        with closing(valkey.client()) as client:
-            found = client.client_list(_type="pubsub")
-        # Sentinels are subscribed, too.
-        return sum(each["lib-name"] != "" for each in found)
-
     def close(self) -> None:
         for process in (*self.sentinels, *self.valkeys):
             # A master would wait for its replicas.
@@ -154,6 +146,20 @@ class Replicated:
             int(found["num-slaves"]) == len(self.valkeys) - 1
             and int(found["num-other-sentinels"]) == len(self.sentinels) - 1
         )
+
+
+def url_of(sentinels: Sequence[Sentinel]) -> str:
+    """For what is tested."""
+    hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
+    return f"redis+sentinel://{ACCOUNT}:{PASSWORD}@{hosts}/{SERVICE}"
+
+
+def subscribers(valkey: Valkey) -> int:
+    """How many connections of workers are subscribed to something there."""
+    with closing(valkey.client()) as client:
+        found = client.client_list(_type="pubsub")
+    # Sentinels are subscribed, too.
+    return sum(each["lib-name"] != "" for each in found)
 
 
 def _info(valkey: Valkey) -> dict[str, Any]:

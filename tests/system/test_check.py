@@ -59,7 +59,7 @@ async def test_whatever_is_under_way_is_no_fault(
     people = [asyncio.create_task(come_and_go(number)) for number in range(6)]
     assert await _check(site) == (0, [])
     site.workers[1].kill()
-    async with asyncio.timeout(2 * LEASE_S + 3 * SOON_S):
+    async with asyncio.timeout(2 * LEASE_S + SOON_S):
         while len(records()) > 1:
             assert await _check(site) == (0, [])
     await asyncio.gather(*people)

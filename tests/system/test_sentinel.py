@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import NewSite
 from tests.support.client import Client
 from tests.support.polling import becomes
-from tests.support.sentinels import SERVICE, Replicated
+from tests.support.sentinels import SERVICE, Replicated, Sentinel, subscribers, url_of
 from tests.support.site import Site
 from tests.support.timing import GRACE_S, NOTICE_S, SOON_S
+from tests.support.valkey import Valkey
 
-FAILOVER_S = 6 * SOON_S
+FAILOVER_S = 2 * SOON_S
 """How long it may take from the loss of a master until statuses are fresh; never waited out when all is well."""
 
 
@@ -101,7 +103,34 @@ async def test_a_master_is_replaced_on_command(replicated: Replicated, new_site:
     await _all_is_well(site, maria, juan)
     await becomes(lambda: asyncio.to_thread(replicated.is_replica, old), True, within_s=FAILOVER_S)
     assert replicated.master() is not old
-    await becomes(lambda: asyncio.to_thread(replicated.subscribers, old), 0)
+    await becomes(lambda: asyncio.to_thread(subscribers, old), 0)
+
+
+async def test_nobody_stays_with_a_former_master(
+    new_valkey: Callable[..., Valkey], tmp_path: Path, new_site: NewSite
+) -> None:
+    """It never noticed that it was replaced, and cuts nobody off: to read, write and probe there works on."""
+    former, present = new_valkey(), new_valkey()
+    sentinels = [Sentinel(tmp_path, former) for _ in range(3)]
+    try:
+        for sentinel in sentinels:
+            sentinel.start()
+        site = await new_site(workers=2, redis_urls=[url_of(sentinels)] * 2)
+        maria, juan = await site.connect("maria", on=0), await site.connect("juan", on=1)
+        await maria.choose("busy")
+        await juan.sees("maria", "busy")
+        for sentinel in sentinels:
+            sentinel.watch(present.tcp_port)
+        for client in (maria, juan):
+            await client.expect("feed", live=False, within_s=2 * SOON_S)
+        await _all_is_well(site, maria, juan)
+        await becomes(lambda: asyncio.to_thread(subscribers, former), 0)
+        assert await asyncio.to_thread(subscribers, present) == 2
+        await site.close()
+        await site.stop_workers()
+    finally:
+        for sentinel in sentinels:
+            sentinel.close()
 
 
 async def test_a_master_without_replicas_is_out_of_reach(replicated: Replicated, new_site: NewSite) -> None:
