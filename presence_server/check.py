@@ -89,6 +89,9 @@ async def _examine_master(found: Survey, master: Address, prefix: str) -> list[F
     findings = list(judge(master, instance))
     if found.sentinels and not instance.replicas:
         findings.append(Finding("warning", f"Redis at {master}: has no replica that could take its place"))
+    if found.sentinels and not instance.guarded:
+        text = "goes on without replicas, and loses what it took then; set min-replicas-to-write 1"
+        findings.append(Finding("warning", f"Redis at {master}: {text}"))
     findings += await _judge_rights(found, master, prefix)
     for node in instance.replicas:
         replica = master.at(node)

@@ -18,7 +18,9 @@ from tests.support.sentinels import Replicated
 from tests.support.valkey import Valkey
 
 SECRET = "0123456789abcdef0123456789abcdef"
-GOOD = Instance("Valkey", "9.1.2", (7, 2), "master", (), ahead_ms=3, uncertainty_ms=1, evicts=None, persists=True)
+GOOD = Instance(
+    "Valkey", "9.1.2", (7, 2), "master", (), ahead_ms=3, uncertainty_ms=1, evicts=None, persists=True, guarded=True
+)
 
 
 def examined(settings: Settings, environ: dict[str, str] | None = None) -> list[Finding]:
@@ -151,7 +153,7 @@ def test_a_redis_that_cannot_be_written_fails(new_valkey: Callable[..., Valkey])
 
 
 def test_sentinels_master_and_replicas_are_each_told_of() -> None:
-    replicated = Replicated()
+    replicated = Replicated(settings=("--min-replicas-to-write", "1"))
     try:
         replicated.start()
         findings = examined(Settings(redis_url=replicated.url, key_prefix="test-check"))
@@ -170,12 +172,17 @@ def test_sentinels_master_and_replicas_are_each_told_of() -> None:
         for replica in others:
             replica.kill()
         first.await_sync(lambda: first.says("INFO")["connected_slaves"] == 0)
-        (finding,) = faults(replicated.url)
-        assert "has no replica that could take its place" in finding.text
+        alone, refusal, *_ = faults(replicated.url)
+        assert "has no replica that could take its place" in alone.text
+        assert "NOREPLICAS" in refusal.text
         for replica in others:
             replica.start()
         first.await_sync(lambda: first.says("INFO")["connected_slaves"] == 2)
 
+        first.says("CONFIG SET", "min-replicas-to-write", 0)
+        (finding,) = faults(replicated.url)
+        assert "loses what it took then; set min-replicas-to-write 1" in finding.text
+        first.says("CONFIG SET", "min-replicas-to-write", 1)
         replicated.sentinels[0].kill()
         (finding,) = faults(replicated.url)
         assert finding.severity == "warning"

@@ -30,6 +30,7 @@ class Instance:
         uncertainty_ms: how wrong `ahead_ms` may be, by how long the answer took.
         evicts: the policy by which it throws keys away when its memory is full; None if it does not.
         persists: whether a restart finds its data on disk.
+        guarded: whether it refuses to write when it has too few replicas.
     """
 
     product: str
@@ -41,6 +42,7 @@ class Instance:
     uncertainty_ms: int
     evicts: str | None
     persists: bool
+    guarded: bool
 
 
 def objection(url: str) -> str | None:
@@ -99,4 +101,6 @@ def describe(information: Mapping[str, Any], *, redis_s: float, asked_s: float, 
         uncertainty_ms=round((answered_s - asked_s) / 2 * 1000),
         evicts=policy if information.get("maxmemory") and policy != "noeviction" else None,
         persists=bool(information.get("aof_enabled")),
+        # Told only where min-replicas-to-write is set.
+        guarded="min_slaves_good_slaves" in information,
     )

@@ -119,7 +119,7 @@ class Sentinels:
         try:
             return await self.ask(node)
         except _FAULTS as exc:
-            return f"{node}: {str(exc) or type(exc).__name__}"
+            return f"{node}: {told(exc)}"
 
     def _agreed(self, answers: Iterable[Answer]) -> Node | None:
         votes = Counter(answer.master for answer in answers)
@@ -169,7 +169,7 @@ class MasterConnection(Connection):
                 return
             except _FAULTS as exc:
                 await self.disconnect(nowait=True)
-                faults.append(f"{node}: {str(exc) or type(exc).__name__}")
+                faults.append(f"{node}: {told(exc)}")
         raise ConnectionError(f"Expected a master of {self._sentinels.service!r}, got {'; '.join(faults)}")
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
@@ -208,6 +208,11 @@ class MasterPool(ConnectionPool):
             limit_s=limit_s,
             **options,
         )
+
+
+def told(fault: BaseException) -> str:
+    """What a fault says, or that nothing came, which says nothing."""
+    return str(fault) or ("no answer in time" if isinstance(fault, TimeoutError) else type(fault).__name__)
 
 
 async def watch(pools: Iterable[ConnectionPool], on_moved: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from presence_server.address import Address, Node
 from presence_server.errors import Unavailable
 from presence_server.store.connect import open_client, open_pool, open_sentinels
-from presence_server.store.sentinel import MasterConnection, Sentinels
+from presence_server.store.sentinel import MasterConnection, Sentinels, told
 
 _FAULTS: Final = (RedisError, OSError, RuntimeError)
 
@@ -92,7 +92,7 @@ async def _word(sentinels: Sentinels, node: Node) -> Word:
     try:
         return Word(node, (await sentinels.ask(node)).master, "")
     except _FAULTS as error:
-        return Word(node, None, str(error) or type(error).__name__)
+        return Word(node, None, told(error))
 
 
 async def _master(address: Address) -> Node:

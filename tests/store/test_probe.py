@@ -48,6 +48,7 @@ def test_redis_calls_itself_redis() -> None:
     assert (instance.ahead_ms, instance.uncertainty_ms) == (-2_000, 1_000)
     assert instance.evicts == "allkeys-lru"
     assert not instance.persists
+    assert not instance.guarded
 
 
 @pytest.mark.parametrize("option", ["nonsense=7", "max_connections=seven"])

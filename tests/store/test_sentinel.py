@@ -130,6 +130,17 @@ class TestWhatIsTold:
         assert f"127.0.0.1:{known.port}: No such master with that name" in str(told.value)
         assert f"127.0.0.1:{gone.port}: " in str(told.value)
 
+    async def test_nobody_answers(
+        self, masters: tuple[Valkey, Valkey], new_sentinel: NewSentinel, open_link: Callable[[str], Link]
+    ) -> None:
+        silent = new_sentinel(masters[0])
+        silent.pause()
+        try:
+            with pytest.raises(OutOfReach, match=f"got 127.0.0.1:{silent.port}: no answer in time"):
+                await server_of(open_link(url_of(silent)))
+        finally:
+            silent.resume()
+
     async def test_what_is_there_is_no_sentinel(
         self, masters: tuple[Valkey, Valkey], open_link: Callable[[str], Link]
     ) -> None:
