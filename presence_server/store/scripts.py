@@ -19,23 +19,26 @@ GAP_MS: Final = 2_000
 REDIS_TIME: Final = "redis.call('TIME')"
 
 # Each script's name, and what stands in front of it.
-_TEAM: Final = ("team",)
-_WRITE: Final = ("team", "write")
+_READ: Final = ("team",)
+_CHANGE: Final = ("team", "users", "rule", "finish")
+_WRITE: Final = (*_CHANGE, "write")
+_DROP: Final = (*_CHANGE, "holds", "write")
+_SWEEP: Final = (*_CHANGE, "fences", "deadlines", "holds")
 _INDEX: Final = ("index",)
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "hold": _WRITE,
     "choose": _WRITE,
-    "sign_out": _WRITE,
+    "sign_out": _DROP,
     "configure": _WRITE,
-    "drop": _WRITE,
-    "part": _TEAM,
-    "touch": _TEAM,
-    "sweep": _TEAM,
-    "realign": _TEAM,
-    "restore": _TEAM,
-    "new_epoch": _TEAM,
-    "changes": _TEAM,
-    "details": _TEAM,
+    "drop": _DROP,
+    "part": (*_CHANGE, "fences"),
+    "touch": _CHANGE,
+    "sweep": _SWEEP,
+    "realign": _SWEEP,
+    "restore": _CHANGE,
+    "new_epoch": _CHANGE,
+    "changes": _READ,
+    "details": _READ,
     "claim": _INDEX,
     "enlist": _INDEX,
     "doubt": _INDEX,

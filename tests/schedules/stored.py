@@ -12,7 +12,7 @@ from presence_server.store.types import Standing, standing_of
 
 
 class Stored(NamedTuple):
-    """A user, as team.lua keeps him.
+    """A user, as users.lua keeps him.
 
     Attributes:
         holds: by worker and session, open connections.

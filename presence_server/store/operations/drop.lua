@@ -3,17 +3,10 @@
 -- returns  1 if there may be more
 local more = 0
 if not had then
-  local key = base .. ':held:' .. me
-  local stale = redis.call('ZRANGE', key, '-inf', '(' .. ARGV[at], 'BYSCORE', 'LIMIT', 0, ARGV[at + 1])
+  local stale = call('ZRANGE', base .. ':held:' .. me, '-inf', '(' .. ARGV[at], 'BYSCORE', 'LIMIT', 0, ARGV[at + 1])
   for _, id in ipairs(stale) do
-    local user = load(id)
-    drop_holds(user, function(hold)
-      return hold.worker == me and hold.number < tonumber(ARGV[at])
-    end)
-    enter_held(user, me)
-    forgive(user, now + grace_ms)
-    settle(user)
+    forgive_below(load(id), me, tonumber(ARGV[at]), now + grace_ms)
   end
   more = #stale == tonumber(ARGV[at + 1]) and 1 or 0
 end
-return had and repeated({ 1 }) or finish({ more })
+return finish({ had and 1 or more })

@@ -3,50 +3,64 @@
 --          s, version at which it was joined before (0: not yet), "1" if a new connection came
 -- returns  whether the worker was here before, then for each hold the chosen status, or "" if it may not (section 4)
 local results = { was_here }
-local named = '^[^~]'
+
+-- Hardly ever is any of them refused: so all are asked about at once first.
+local outs = {}
+for i = at, had and 0 or #ARGV, 7 do
+  if ARGV[i + 2] ~= '0' and ARGV[i + 2] ~= '-1' then
+    outs[#outs + 1] = base .. ':out:' .. ARGV[i] .. ':' .. ARGV[i + 1]
+  end
+end
+local any_out = outs[1] and call('EXISTS', unpack(outs)) > 0
 
 local function refused(user, session, issued_at_s, joined_at)
-  return issued_at_s < user.not_before or (joined_at > 0 and joined_at < user.ended)
-    or (string.find(session, named) and redis.call('EXISTS', base .. ':out:' .. user.id .. ':' .. session) == 1)
-end
-
-local function join(user, session, open, active, is_new)
-  local hold = find_hold(user, me, session)
-  if hold then
-    hold.open, hold.number = open, number
-  else
-    user.holds[#user.holds + 1] = { worker = me, session = session, open = open, number = number }
-  end
-  enter_held(user, me)
-  user.fresh = user.seen and user.fresh or 1
-  user.seen = true
-  touch(user, active)
-  settle(user, is_new and 'signed_in' or 'active')
-end
-
-local function let_go(user, session, open)
-  local function mine(hold)
-    return hold.worker == me and hold.session == session
-  end
-  if drop_holds(user, mine) > 0 then
-    if open == 0 then
-      forgive(user, now + grace_ms)
-    end
-    settle(user, open < 0 and 'signed_out' or nil)
-  end
+  return issued_at_s < tonumber(user.not_before) or (joined_at > 0 and joined_at < tonumber(user.ended))
+    or any_out and call('EXISTS', base .. ':out:' .. user.id .. ':' .. session) == 1
 end
 
 for i = at, #ARGV, 7 do
-  local user, session, open = load(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
-  local answer = ''
+  local user, session, open, answer = load(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ''
+  local hold, others = ',"' .. me .. '","' .. session .. '",', user.held
+  local from, to = string.find(others, hold, 1, true)
+  if from then
+    others = string.sub(others, 1, from - 1) .. string.match(others, '^%d+,%d+(.*)', to + 1)
+  end
   if had then
-    answer = find_hold(user, me, session) and user.chosen or ''
-  elseif open <= 0 then
-    let_go(user, session, open)
+    answer = from and user.chosen or ''
+  elseif open == '0' or open == '-1' then
+    if from then
+      user.held = others
+      -- Lost connections of a user are forgiven together, until the last of their graces ends.
+      user.grace = open == '0' and math.max(user.grace, now + grace_ms) or user.grace
+      settle(user, open == '-1' and 'signed_out' or nil)
+    end
   elseif not refused(user, session, tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])) then
-    join(user, session, open, tonumber(ARGV[i + 3]), ARGV[i + 6] == '1')
+    user.held = others .. hold .. open .. ',' .. ARGV[5]
+    if user.chosen == '' then
+      user.chosen, user.fresh = 'online', '1'
+    end
+    touch(user, ARGV[i + 3])
+    settle(user, ARGV[i + 6] == '1' and 'signed_in' or 'active')
     answer = user.chosen
   end
   results[#results + 1] = answer
 end
-return had and repeated(results) or finish(results)
+
+-- The lowest number that the worker has on each of them now.
+local key, mine = base .. ':held:' .. me, ',"' .. me .. '",'
+for _, user in ipairs(users) do
+  if user.held ~= user.stored_held then
+    local lowest = ARGV[5]
+    if string.find(user.stored_held, mine, 1, true) then
+      for worker, written in string.gmatch(user.held, ',"([^"]*)","[^"]*",%d+,(%d+)') do
+        lowest = worker == me and math.min(lowest, written) or lowest
+      end
+    end
+    if string.find(user.held, mine, 1, true) then
+      put(key, lowest, user.id)
+    else
+      call('ZREM', key, user.id)
+    end
+  end
+end
+return finish(results)

@@ -6,14 +6,11 @@ if not epoch then
   return { 'ok', now, '', 0, '', idle_ms, grace_ms, 0, 0, 0 }
 end
 word = ARGV[1]
-local gaps = {}
-for i = 4, #ARGV, 2 do
-  gaps[#gaps + 1] = { tonumber(ARGV[i]), tonumber(ARGV[i + 1]) }
-end
-local due = redis.call('ZRANGE', changes_key, '(' .. ARGV[2], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[3], 'WITHSCORES')
+read_gaps(4)
+local due = call('ZRANGE', changes_key, '(' .. ARGV[2], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[3], 'WITHSCORES')
 local cursor = 0
 for i = 1, #due, 2 do
-  settle(load(due[i]), nil, false, gaps)
+  settle(load(due[i]))
   cursor = tonumber(due[i + 1])
 end
 return finish({ #due == 2 * tonumber(ARGV[3]) and cursor or 0 })

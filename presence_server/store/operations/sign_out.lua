@@ -2,7 +2,7 @@
 -- input    user, session or "" for all of them, refuse their return for ms, by whom ("" for the server itself)
 -- The message carries signed_out = [user, session or ""], on which every worker closes what it holds of it.
 if had then
-  return repeated({})
+  return finish({})
 end
 local user, session, refuse_ms, by = load(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
 local forced = session == '' and by ~= user.id
@@ -10,16 +10,16 @@ local forced = session == '' and by ~= user.id
 -- A connection that is its own session cannot come back under that name: nothing need be remembered of it.
 local function refuse(name)
   if string.sub(name, 1, 1) ~= '~' then
-    redis.call('SET', base .. ':out:' .. user.id .. ':' .. name, '1', 'PX', refuse_ms)
+    call('SET', base .. ':out:' .. user.id .. ':' .. name, '1', 'PX', refuse_ms)
   end
 end
 
-drop_holds(user, function(hold)
+drop_holds(user, function(_, _, name)
   if session == '' then
-    refuse(hold.session)
+    refuse(name)
   end
-  return session == '' or hold.session == session
-end)
+  return session == '' or name == session
+end, me)
 user.grace = 0
 if session ~= '' then
   refuse(session)

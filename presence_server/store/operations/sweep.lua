@@ -9,10 +9,8 @@ if not epoch then
 end
 word = ARGV[1]
 local limit = tonumber(ARGV[2])
-local burials, gaps = tonumber(ARGV[4]), {}
-for i = 5 + 3 * burials, #ARGV, 2 do
-  gaps[#gaps + 1] = { tonumber(ARGV[i]), tonumber(ARGV[i + 1]) }
-end
+local burials = tonumber(ARGV[4])
+read_gaps(5 + 3 * burials)
 local early, lag, left = 0, 0, limit
 
 -- The grace of a dead worker's connections counts from its last renewal, and ends no sooner than its lease (rule 6).
@@ -23,22 +21,15 @@ local function bury(worker, upto, till)
     return
   end
   local key = base .. ':held:' .. worker
-  local users = redis.call('ZRANGE', key, '-inf', upto < 0 and '+inf' or upto, 'BYSCORE', 'LIMIT', 0, left)
-  left = left - #users
-  for _, id in ipairs(users) do
-    local user = load(id)
-    drop_holds(user, function(hold)
-      return hold.worker == worker and (upto < 0 or hold.number <= upto)
-    end)
-    enter_held(user, worker)
-    if till - LEASE_MS + grace_ms > now then
-      forgive(user, till - LEASE_MS + grace_ms)
-    end
-    settle(user, nil, false, gaps)
+  local found = call('ZRANGE', key, '-inf', upto < 0 and '+inf' or upto, 'BYSCORE', 'LIMIT', 0, left)
+  left = left - #found
+  local ends = till - LEASE_MS + grace_ms
+  for _, id in ipairs(found) do
+    forgive_below(load(id), worker, upto < 0 and math.huge or upto + 1, ends > now and ends or 0)
   end
   if left > 0 then
     -- Should it be alive after all, it finds out by its number.
-    fences[worker] = nil
+    forget_fence(worker)
   end
 end
 
@@ -50,21 +41,23 @@ end
 
 if ARGV[3] == '1' then
   local function bound(key, most)
-    for _, id in ipairs(redis.call('ZRANGE', key, '(' .. most, '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
+    for _, id in ipairs(call('ZRANGE', key, '(' .. most, '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
       local user = load(id)
-      user.active, user.grace = math.min(user.active, now), math.min(user.grace, now + math.max(grace_ms, LEASE_MS))
-      user.since = math.min(user.since, now)
+      user.active = math.min(tonumber(user.active), now)
+      user.grace = math.min(user.grace, now + math.max(grace_ms, LEASE_MS))
+      user.since = math.min(tonumber(user.since), now)
       if user.status ~= 'offline' then
-        redis.call('ZADD', active_key, 'LT', now, id)
+        call('ZADD', active_key, 'LT', now, id)
       end
-      schedule(user)
-      save(user)
+      user.dirty = true
     end
   end
   bound(active_key, now)
   bound(ends_key, now + math.max(grace_ms, LEASE_MS) + RETAIN_MS)
-  settings_at = math.min(settings_at, now)
+  settings_at = math.min(tonumber(settings_at), now)
 end
+
+store()
 
 -- Of those whose instant plus `shift` has come, the ones that no gap puts off; and when the next one's comes.
 local next_at, deferred = 0, 0
@@ -78,7 +71,7 @@ local function due(key, shift, by)
   local found, from = {}, '-inf'
   local function take(till)
     if left > #found then
-      local part = redis.call('ZRANGE', key, from, till, 'BYSCORE', 'LIMIT', 0, left - #found, 'WITHSCORES')
+      local part = call('ZRANGE', key, from, till, 'BYSCORE', 'LIMIT', 0, left - #found, 'WITHSCORES')
       for i = 1, #part, 2 do
         found[#found + 1] = { part[i], tonumber(part[i + 1]) + shift }
       end
@@ -90,7 +83,7 @@ local function due(key, shift, by)
     if resolved > now and gap[1] < now then
       take('(' .. gap[1] - shift + 1)
       from = '(' .. gap[2] - shift
-      local waiting = redis.call('ZCOUNT', key, '(' .. gap[1] - shift, gap[2] - shift)
+      local waiting = call('ZCOUNT', key, '(' .. gap[1] - shift, gap[2] - shift)
       if waiting > 0 then
         deferred = deferred + waiting
         next_is(resolved)
@@ -107,29 +100,29 @@ local ended = due(ends_key, 0, LEASE_MS)
 for _, list in ipairs({ idle, ended }) do
   for _, entry in ipairs(list) do
     local user, before = load(entry[1]), version
-    if not user.seen then
+    local ends = tonumber(user.ends)
+    if user.chosen == '' then
       -- His record's TTL has taken it.
-      redis.call('ZREM', active_key, user.id)
-      redis.call('ZREM', ends_key, user.id)
-    elseif user.status == 'offline' and #user.holds == 0 and ends_at(user) > 0 and ends_at(user) <= now then
-      redis.call('ZREM', changes_key, user.id)
-      floor = math.max(floor, user.version)
-      user.version, user.grace = 0, 0
-      schedule(user)
-      save(user)
+      call('ZREM', active_key, user.id)
+      call('ZREM', ends_key, user.id)
+    elseif user.status == 'offline' and user.held == '' and ends > 0 and ends <= now then
+      call('ZREM', changes_key, user.id)
+      floor = math.max(tonumber(floor), tonumber(user.version))
+      user.version, user.grace, user.dirty = '0', 0, true
     else
-      settle(user, nil, false, gaps)
+      settle(user)
       if version > before then
         lag = math.max(lag, now - entry[2])
       elseif user.status == 'offline' then
-        redis.call('ZREM', active_key, user.id)
+        call('ZREM', active_key, user.id)
       end
     end
   end
+  store()
 end
 
 local function next_in(key, shift)
-  local first = redis.call('ZRANGE', key, '(' .. now - shift, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  local first = call('ZRANGE', key, '(' .. now - shift, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   if first[2] then
     next_is(tonumber(first[2]) + shift)
   end
@@ -137,11 +130,10 @@ end
 next_in(active_key, idle_ms)
 next_in(ends_key, 0)
 
-for worker, fence in pairs(fences) do
-  if fence.left > 0 and fence.left <= now - LEASE_MS then
-    fences[worker] = nil
+for worker, gone in string.gmatch(fences, ',"([^"]*)",%d+,(%d+)') do
+  if gone ~= '0' and tonumber(gone) <= now - LEASE_MS then
+    forget_fence(worker)
   end
 end
-look = next_at
-deadline = 0
+look, deadline = next_at, math.huge
 return finish({ early, left <= 0 and 1 or 0, lag, next_at, deferred })

@@ -6,8 +6,8 @@ end
 word = ARGV[1]
 for i = 2, #ARGV, 2 do
   local user = load(ARGV[i])
-  if user.seen then
-    touch(user, tonumber(ARGV[i + 1]))
+  if user.chosen ~= '' then
+    touch(user, ARGV[i + 1])
     settle(user, 'active')
   end
 end

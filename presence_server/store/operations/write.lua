@@ -11,26 +11,31 @@ local me, till, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
 local at = 8
 word = ARGV[7]
 
-local fence = fences[me]
 if ARGV[3] == '1' and not epoch then
   return { 'lost' }
 end
-local had = fence ~= nil and number <= fence.last
+-- What the team remembers of the worker: its last number here, and 0 or since when nobody of it is here.
+local was_here, last, left, after = 0, 0, '0', nil
+local _, before = string.find(fences, ',"' .. me .. '",', 1, true)
+if before then
+  last, left, after = string.match(fences, '^(%d+),(%d+)()', before + 1)
+  was_here, last = 1, tonumber(last)
+end
+had = before ~= nil and number <= last
 if not had then
   if now >= till then
-    return { 'late', fence and 1 or 0 }
+    return { 'late', was_here }
   end
-  if ARGV[6] ~= '1' and tonumber(ARGV[4]) ~= (fence and fence.left == 0 and fence.last or 0) then
+  if ARGV[6] ~= '1' and tonumber(ARGV[4]) ~= (left == '0' and last or 0) then
     return { 'behind' }
   end
   if not epoch then
-    begin_epoch(0)
+    -- A worker creates the epoch of a team nobody has ever used, or whose data is gone.
+    epoch, tip, previous_tip = word, word, word
   end
-  fences[me] = { last = number, left = 0 }
-end
-local was_here = fence and 1 or 0
-
--- What was carried out before is answered, and not done again.
-local function repeated(results)
-  return { 'ok', now, epoch, version, tip, idle_ms, grace_ms, 0, 0, unpack(results) }
+  if before then
+    fences = string.sub(fences, 1, before) .. ARGV[5] .. ',0' .. string.sub(fences, after)
+  else
+    fences = fences .. ',"' .. me .. '",' .. ARGV[5] .. ',0'
+  end
 end
