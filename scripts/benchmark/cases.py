@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
 from typing import Final
 
-from benchmark import phases, store_cases
+from benchmark import phases, scripts, store_cases
 from benchmark.phases import Phase
 from benchmark.results import Results
 
@@ -83,14 +84,15 @@ class Case:
         about: a line for people.
         effort: the least one that contains it.
         scenes: what it consists of.
-        alone: what it does besides, without a server: gets results, how many times the users, and who is told.
+        alone: what it does besides, without a server: gets results, how many times the users, the other checkout, and
+            who is told.
     """
 
     name: str
     about: str
     effort: Effort
     scenes: tuple[Scene, ...] = ()
-    alone: Callable[[Results, float, Callable[[str], None]], None] | None = None
+    alone: Callable[[Results, float, Path | None, Callable[[str], None]], None] | None = None
 
 
 _EVERYTHING: Final = (
@@ -120,11 +122,10 @@ CASES: Final = (
     Case("workers", "one team of 1,000, on two workers", Effort.DEFAULT, (replace(_TEAMS, workers=2),)),
     Case(
         "scripts",
-        "how long Redis is in scripts for one choice, one join, and 50 joins at once",
+        "what Redis takes for a join, a choice, a lost connection, and 50 joins at once",
         Effort.QUICK,
-        (Scene((phases.scripts,), sockets=500, plain=False),),
+        alone=scripts.measure,
     ),
-    Case("redis", "one team of 50,000 without sockets: each script", Effort.LARGE, alone=store_cases.large_team),
     Case("huge", "one team of 10,000", Effort.LARGE, (_LARGE,)),
     Case(
         "idle",

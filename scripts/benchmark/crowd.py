@@ -7,7 +7,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -97,33 +97,21 @@ class Crowd:
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
-    async def connect(
-        self,
-        per_s: float = 0,
-        numbers: Iterable[int] | None = None,
-        *,
-        resume: bool = False,
-        full: bool = False,
-        together: bool = False,
-    ) -> Entered:
-        """Connect everybody, or those with these numbers.
+    async def connect(self, per_s: float = 0, *, resume: bool = False, full: bool = False) -> Entered:
+        """Connect everybody.
 
         Args:
             per_s: sockets per second; 0 for all at once.
-            numbers: of sockets.
             resume: say where the view stood before.
             full: have the plain endpoint check a token and answer with a snapshot.
-            together: say hello only when all are connected, and all at the same moment.
         """
-        numbers = range(self._shape.sockets) if numbers is None else list(numbers)
-        hellos = [self._hello(number, resume=resume, full=full) for number in numbers]
-        gate = asyncio.Barrier(len(numbers)) if together else None
+        hellos = [self._hello(number, resume=resume, full=full) for number in range(self._shape.sockets)]
         started_s = time.perf_counter()
         tasks = []
-        for count, number in enumerate(numbers):
+        for number, hello in enumerate(hellos):
             if per_s:
-                await asyncio.sleep(max(0.0, started_s + count / per_s - time.perf_counter()))
-            tasks.append(asyncio.create_task(self._enter(number, hellos[count], gate)))
+                await asyncio.sleep(max(0.0, started_s + number / per_s - time.perf_counter()))
+            tasks.append(asyncio.create_task(self._enter(number, hello)))
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         wall_s = time.perf_counter() - started_s
         failures = [repr(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -141,15 +129,13 @@ class Crowd:
         lost, self._lost = self._lost, Counter()
         return dict(lost)
 
-    async def _enter(self, number: int, hello: bytes, gate: asyncio.Barrier | None) -> str:
+    async def _enter(self, number: int, hello: bytes) -> str:
         member = self._members[number] = Member(number, self._samples if number in self._sampled else None, self._gone)
         url = self._shape.urls[number % len(self._shape.urls)]
         async with asyncio.timeout(_ENTRY_S):
             await ws_connect(
                 lambda: member, url, read_buffer_init_size=_READ_BUFFER_BYTES, websocket_handshake_timeout=_ENTRY_S
             )
-            if gate is not None:
-                await gate.wait()
             member.send(hello)
             return await member.entered
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from benchmark.crowd import Crowd, Entered
@@ -28,8 +27,6 @@ _BEAT_S: Final = 25.0
 _PING_S: Final = 20.0
 # A few changes cost Valkey less than what it does besides varies.
 _MANY: Final = 50
-_TEAM: Final = 10
-_BULK: Final = 50
 
 
 def in_turn(phase: Callable[[Side, Scene, Sheet], None]) -> Phase:
@@ -146,30 +143,6 @@ def storm(side: Side, scene: Scene, sheet: Sheet) -> None:
     if side.valkey:
         sheet.add("storm: changes published", window.cost.published, kind="zero")
         sheet.add("storm: returns by snapshot instead of delta", window.answer.snapshots, kind="zero")
-
-
-@in_turn
-def scripts(side: Side, scene: Scene, sheet: Sheet) -> None:
-    """How long Redis is inside scripts: joins and choices a call each, in teams of ten; joins of 50 at once, in one."""
-    size, per_s, crowd = scene.sockets, scene.connects_per_s, side.crowd
-    # One of each team after the other, so that nobody shares a call.
-    order = sorted(range(size), key=lambda number: number % _TEAM)
-    first, others = order[: size // _TEAM], order[size // _TEAM :]
-    side.gather("calls", size, _TEAM)
-    crowd.call(Crowd.connect, per_s, first)
-    _inside("a join", len(others), side, sheet, lambda: crowd.call(Crowd.connect, per_s, others))
-    _inside("a choice", size, side, sheet, lambda: crowd.call(Crowd.change, per_s, size))
-    crowd.call(Crowd.drop)
-    side.gather("bulk", size, size)
-    bulks = [range(at, min(at + _BULK, size)) for at in range(0, size, _BULK)]
-    together: Callable[[range], object] = partial(crowd.call, Crowd.connect, 0, together=True)
-    _inside("one of 50 joins at once", size, side, sheet, lambda: [together(bulk) for bulk in bulks])
-
-
-def _inside(what: str, times: int, side: Side, sheet: Sheet, work: Callable[[], object]) -> None:
-    cost = side.measure(work).cost
-    sheet.add(f"{what}: time inside scripts", cost.scripts_us / times, "µs")
-    sheet.add(f"{what}: scripts run", cost.scripts / times, kind="info")
 
 
 def _at_once(sides: list[Side], work: Callable[[Side], T]) -> list[tuple[Side, Window[T]]]:

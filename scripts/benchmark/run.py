@@ -31,7 +31,7 @@ def carry_out(
             for scene in case.scenes:
                 _play(scene.fitted(effort, scale), old, folder, results, tell)
             if case.alone is not None:
-                case.alone(results, scale, tell)
+                case.alone(results, scale, old, tell)
         except Exception as exc:
             results.failed(f"{case.name}: {exc!r}")
     return results

@@ -39,7 +39,6 @@ class Cost(NamedTuple):
         server, valkey, generator: CPU time of the server's processes, of Valkey and of the load generator, seconds.
         run: commands carried out in Redis, those that scripts run inside included.
         bytes: that Redis has received and sent.
-        scripts, scripts_us: scripts that Redis has run, and how long they took.
         sent, heartbeats, published: commands sent to Redis, heartbeats and changes, as counted by the server.
     """
 
@@ -48,8 +47,6 @@ class Cost(NamedTuple):
     generator: float = 0.0
     run: float = 0.0
     bytes: float = 0.0
-    scripts: float = 0.0
-    scripts_us: float = 0.0
     sent: float = 0.0
     heartbeats: float = 0.0
     published: float = 0.0
@@ -135,7 +132,7 @@ class Side:
         return sum(map(machine.cpu_s, self.pids)), valkey_s, machine.cpu_s(self.crowd.pid)
 
     def _counts(self) -> tuple[float, ...]:
-        return (0.0,) * 4 if self.valkey is None else self.valkey.counts()
+        return (0.0, 0.0) if self.valkey is None else self.valkey.counts()[:2]
 
     def _counters(self) -> list[float]:
         return self._metrics("redis_calls_total", "heartbeats_total", "changes_published_total")

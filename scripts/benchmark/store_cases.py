@@ -1,18 +1,17 @@
-"""What the store costs without sockets: a million users of simulated workers, and scripts on one very large team."""
+"""What the store costs without sockets: a million users of simulated workers."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from statistics import median
+from pathlib import Path
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, Self, TypeVar
 
 from benchmark import machine
 from benchmark.remote import Remote
 from benchmark.results import Results, Sheet, percentile
-from benchmark.store_workers import Place, StoreWorker, script_names
+from benchmark.store_workers import Place, StoreWorker
 from benchmark.valkey import CountingValkey
 
 P = ParamSpec("P")
@@ -22,7 +21,6 @@ _US: Final = 1e6
 _WORKERS: Final = 10
 _TEAM: Final = 10
 _USERS_OF_WORKER: Final = 100_000
-_USERS_OF_LARGE_TEAM: Final = 50_000
 _IDLE_S: Final = 40.0
 _CHANGES_PER_S: Final = 500
 _CHANGING_S: Final = 20.0
@@ -30,8 +28,6 @@ _CHANGING_S: Final = 20.0
 _OUTAGE_S: Final = 2.0
 _LOADING_S: Final = 300.0
 _DEATH_S: Final = 180.0
-# Commands that scripts run are logged as well; few take so long. If all were, that would be what is measured.
-_LOGGED_US: Final = 20
 _LONG_US: Final = 500
 _LOGGED: Final = 20_000
 
@@ -44,12 +40,11 @@ class _Spent(NamedTuple):
     workers_s: float
     run: float
     scripts: float
-    scripts_us: dict[str, list[int]]
+    long_us: list[float]
 
     def add_longest(self, what: str, sheet: Sheet) -> None:
         """Note the longest script; by the clock, so a Valkey that was not let run seems slow: hence the percentile."""
-        long = [float(took_us) for found in self.scripts_us.values() for took_us in found]
-        every = long + [float(_LONG_US)] * (round(self.scripts) - len(long))
+        every = self.long_us + [float(_LONG_US)] * (round(self.scripts) - len(self.long_us))
         sheet.add(f"{what}: scripts, p99.9", percentile(every, 0.999), "µs", "info")
         sheet.add(f"{what}: longest script", percentile(every, 1), "µs", "info")
 
@@ -57,13 +52,12 @@ class _Spent(NamedTuple):
 class _Room:
     """A Valkey, and workers on it with teams of their own."""
 
-    def __init__(self, workers: int, teams: int, team_size: int, grace_ms: int = 20_000) -> None:
+    def __init__(self, workers: int, teams: int, team_size: int) -> None:
         self._stack = ExitStack()
-        self._names = script_names(grace_ms)
         self.valkey = self._stack.enter_context(CountingValkey())
         self.workers = [self._stack.enter_context(Remote[StoreWorker]()) for _ in range(workers)]
         for number, worker in enumerate(self.workers):
-            worker.make(StoreWorker, self.valkey.url, Place(number, teams, team_size), grace_ms)
+            worker.make(StoreWorker, self.valkey.url, Place(number, teams, team_size))
         self.all(StoreWorker.start)
 
     def __enter__(self) -> Self:
@@ -79,11 +73,11 @@ class _Room:
         asked = [worker.begin(method, *args, **named) for worker in self.workers]
         return [each.result() for each in asked]
 
-    def spend(self, work: Callable[[], object], logged_us: int = _LONG_US) -> _Spent:
-        """See what some work takes, and which scripts take longer than that."""
+    def spend(self, work: Callable[[], object]) -> _Spent:
+        """See what some work takes."""
         client = self.valkey.looker
         client.config_set("slowlog-max-len", _LOGGED)
-        client.config_set("slowlog-log-slower-than", logged_us)
+        client.config_set("slowlog-log-slower-than", _LONG_US)
         counts, cpu_s, started_s = self.valkey.counts(), self._cpu_s(), time.monotonic()
         work()
         wall_s, cpu_after_s = time.monotonic() - started_s, self._cpu_s()
@@ -92,18 +86,14 @@ class _Room:
         # It takes memory, too.
         client.config_set("slowlog-log-slower-than", -1)
         client.slowlog_reset()
-        scripts_us: dict[str, list[int]] = defaultdict(list)
-        for entry in entries:
-            words: list[bytes] = entry["command"].split(b" ", 2)
-            if words[0] == b"EVALSHA":
-                scripts_us[self._names[words[1].decode()]].append(entry["duration"])
-        return _Spent(wall_s, cpu_after_s[0] - cpu_s[0], cpu_after_s[1] - cpu_s[1], run, scripts, scripts_us)
+        long_us = [float(entry["duration"]) for entry in entries if entry["command"].startswith(b"EVALSHA")]
+        return _Spent(wall_s, cpu_after_s[0] - cpu_s[0], cpu_after_s[1] - cpu_s[1], run, scripts, long_us)
 
     def _cpu_s(self) -> tuple[float, float]:
         return machine.cpu_s(self.valkey.pid), sum(machine.cpu_s(worker.pid) for worker in self.workers)
 
 
-def million(results: Results, scale: float, tell: Callable[[str], None]) -> None:
+def million(results: Results, scale: float, _old: Path | None, tell: Callable[[str], None]) -> None:
     """A million users in teams of ten: idle, changing, when Valkey is started again, and when a worker dies."""
     teams = max(1, round(_USERS_OF_WORKER * scale / _TEAM))
     users = teams * _TEAM * _WORKERS
@@ -170,21 +160,3 @@ def _die(room: _Room, teams: int, sheet: Sheet) -> None:
     latest_ms = room.workers[0].call(StoreWorker.latest_ms, Place(len(room.workers), teams, _TEAM))
     sheet.add("a worker's death: how late the latest", (latest_ms - due_ms) / 1000, "s")
     sheet.add("a worker's death: users too few or too many", abs(teams * _TEAM - offline), kind="zero")
-
-
-def large_team(results: Results, scale: float, tell: Callable[[str], None]) -> None:
-    """How long each script keeps Redis to itself, in the portions that workers use, on one team of very many."""
-    users = max(100, round(_USERS_OF_LARGE_TEAM * scale))
-    sheet = Sheet(results, f"Redis, a team of {users:,}", "presence")
-    tell(sheet.case)
-    with _Room(1, 1, users, grace_ms=1) as room:
-        steps: list[tuple[str, Callable[[], object]]] = [
-            ("join", lambda: room.all(StoreWorker.enter)),
-            ("choose", lambda: room.all(StoreWorker.choose)),
-            ("read", lambda: room.all(StoreWorker.read)),
-            ("leave and be swept", lambda: room.all(StoreWorker.leave)),
-        ]
-        for what, work in steps:
-            for script, took_us in sorted(room.spend(work, _LOGGED_US).scripts_us.items()):
-                sheet.add(f"{what}: {script}.lua, median", median(took_us), "µs")
-                sheet.add(f"{what}: {script}.lua, longest", max(took_us), "µs", "info")

@@ -20,8 +20,6 @@ from presence_server.core.connection import State
 from presence_server.live.connection import Connection
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
-from presence_server.store.keys import Keys
-from presence_server.store.scripts import Scripts
 from presence_server.web.auth import Claims
 
 _AT_ONCE: Final = 500
@@ -49,29 +47,21 @@ class Place(NamedTuple):
         return [f"{team}u{at}" for at in range(self.team_size)]
 
 
-def script_names(grace_ms: int) -> dict[str, str]:
-    """The names of the scripts of workers with that grace, by SHA-1."""
-    settings = _settings("", grace_ms)
-    scripts = Scripts(settings, Keys(settings.key_prefix, 0).feed_suffix)
-    return {script.sha: script.name for script in scripts.all()}
-
-
 class StoreWorker:
     """A worker of the users of its teams.
 
     Args:
         url: of Redis.
         place: its teams.
-        grace_ms: how long lost connections are forgiven.
     """
 
-    def __init__(self, url: str, place: Place, grace_ms: int) -> None:
+    def __init__(self, url: str, place: Place) -> None:
         # Many workers share the cores with Valkey, whose scripts must not seem long because it had to wait for them.
         os.nice(10)
         # Redis comes and goes as it is meant to.
         logging.getLogger("presence_server").setLevel(logging.ERROR)
         self._place = place
-        self._worker = Worker(_settings(url, grace_ms), _Trusting())
+        self._worker = Worker(_settings(url), _Trusting())
         self._tally = _Tally()
         self._connections: dict[str, Connection] = {}
         self._busy: set[str] = set()
@@ -95,25 +85,14 @@ class StoreWorker:
                 # On a machine that is too busy some are told to try again.
                 left = [who for who, each in zip(left, entered, strict=True) if each.state is State.CLOSED]
 
-    async def leave(self) -> None:
-        """Let every other user be lost, and wait until a sweep has found that out."""
-        lost = list(self._connections)[::2]
-        before = await self.changes_made()
-        for user in lost:
-            self._worker.connections.lost(self._connections.pop(user), 0)
-        await _until(lambda: self._worker.counters.changes_published >= before + len(lost))
-
-    async def choose(self, per_s: float = 0.0, seconds: float = 0.0) -> None:
-        """Let one user after another choose, at a pace for a while, or everybody once as fast as Redis answers."""
+    async def choose(self, per_s: float, seconds: float) -> None:
+        """Let one user after another choose, at a pace for a while."""
         # Those of a team are far apart.
         order = sorted(self._connections, key=lambda user: user[::-1])
-        count = round(per_s * seconds) or len(order)
+        count = round(per_s * seconds)
         before, started_s = self._tally.acks, time.monotonic()
         for at, user in enumerate(itertools.islice(itertools.cycle(order), count)):
-            if per_s:
-                await asyncio.sleep(max(0.0, started_s + at / per_s - time.monotonic()))
-            elif at % _AT_ONCE == 0:
-                await _until(lambda at=at: self._tally.acks >= before + at)  # type: ignore[misc]
+            await asyncio.sleep(max(0.0, started_s + at / per_s - time.monotonic()))
             self._busy.symmetric_difference_update([user])
             status = {"type": "set_status", "id": at, "status": "busy" if user in self._busy else "online"}
             self._worker.connections.received(self._connections[user], orjson.dumps(status))
@@ -131,13 +110,6 @@ class StoreWorker:
             found = await self._worker._store.reads.details(team, self._place.users(team))
             count += sum(user.status != "offline" and bool(user.connections) for user in found.users)
         return count
-
-    async def read(self) -> None:
-        """Read all of each team, page by page."""
-        for team in self._place.names():
-            page = await self._worker._store.reads.changes(team, 0)
-            while page.more:
-                page = await self._worker._store.reads.changes(team, page.changes[-1].version)
 
     async def disturbed(self) -> int:
         """How many times a connection here was told that somebody is offline, or was closed."""
@@ -221,11 +193,10 @@ def _portions(items: Iterable[Any]) -> Iterable[Sequence[Any]]:
         yield portion
 
 
-def _settings(url: str, grace_ms: int) -> Settings:
+def _settings(url: str) -> Settings:
     long_s = _LONG_MS / 1000
     return Settings(
         redis_url=url,
-        disconnect_grace_ms=grace_ms,
         idle_timeout_ms=_LONG_MS,
         ping_interval_s=long_s,
         ping_timeout_s=long_s,
