@@ -13,7 +13,7 @@ from presence_server.core.roster import Mark
 from presence_server.store.calls import BULK
 from presence_server.store.link import OutOfReach
 from presence_server.store.operations import drop
-from presence_server.store.operations.configure import KEEP_GRACE
+from presence_server.store.operations.configure import KEEP_GRACE, KEEP_IDLE
 from tests.store.support import GRACE_MS, TEAM, Clock, NewParty, Party, becomes_true, pass_time
 
 
@@ -59,9 +59,12 @@ async def test_a_failover_that_took_writes_is_noticed_by_the_next_and_all_is_tol
     raw.close()
 
 
+@pytest.mark.parametrize("grace_ms", [GRACE_MS, 0])
 async def test_what_it_brought_back_and_is_gone_is_forgiven(
-    party: Party, raw: redis.Redis, base: str, clock: Clock
+    party: Party, raw: redis.Redis, base: str, clock: Clock, grace_ms: int
 ) -> None:
+    """Even without a grace it is a sweep that takes them offline: nobody else knows of gaps."""
+    await party.store.configure(TEAM, KEEP_IDLE, grace_ms)
     users = [f"u{number}" for number in range(drop.AT_ONCE + 1)]
     await asyncio.gather(*[party.join(user) for user in users])
     await party.join("maria")
@@ -74,7 +77,7 @@ async def test_what_it_brought_back_and_is_gone_is_forgiven(
     await party.flush()
     found = [await party.detail(user) for user in users]
     assert {(each.status, each.connections) for each in found} == {("online", 0)}
-    assert {each.next_change_at for each in found} == {clock.now_ms + GRACE_MS}
+    assert {each.next_change_at for each in found} == {clock.now_ms + grace_ms}
     assert (await party.detail()).connections == 1
     raw.close()
 
