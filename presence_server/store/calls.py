@@ -125,12 +125,14 @@ class Call(ABC):
         """It was not carried out, and is made anew: with another number, and as things are by then."""
         self.number, self.holder, self.unsure = 0, "", False
 
-    def answer(self, reply: Reply) -> None:
-        """Give everybody who waits his result."""
-        for entry, result in zip(self.entries.values(), self.results(reply), strict=True):
+    def answer(self, reply: Reply) -> list[Any]:
+        """Give everybody who waits his result; returns that of each entry."""
+        results = list(self.results(reply))
+        for entry, result in zip(self.entries.values(), results, strict=True):
             entry.answer(result)
         if self.done is not None and not self.done.future.done():
             self.done.future.set_result(reply)
+        return results
 
     def fail(self, reason: str) -> None:
         """Tell everybody who waits that it cannot be done now."""

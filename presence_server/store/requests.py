@@ -22,7 +22,6 @@ from presence_server.store.link import Command, OutOfReach, Refused
 from presence_server.store.operations import choose, configure, enlist, hold, sign_out
 from presence_server.store.pace import Pace
 from presence_server.store.record import Record
-from presence_server.store.types import Reply
 
 # Operations in one pipeline: enough to be cheap, few enough that their replies, and all who wake up on them, do not
 # keep the loop for long.
@@ -310,20 +309,20 @@ class Requests:
             lane.again()
             return
         lane.answered()
+        results = call.answer(reply)
         if call.name == hold.NAME:
-            self._tell_holds(call, reply)
-        call.answer(reply)
+            self._tell_holds(call, results)
 
-    def _tell_holds(self, call: Call, reply: Reply) -> None:
-        for each, chosen in zip(list(call.entries), hold.decode(reply.results).chosen, strict=True):
+    def _tell_holds(self, call: Call, results: list[tuple[Mark, str | None]]) -> None:
+        for each, (mark, chosen) in zip(list(call.entries), results, strict=True):
             assert isinstance(each, Hold)
             if each.gone:
                 continue
-            if not chosen or reply.mark.version < each.refused_at:
+            if not chosen or mark.version < each.refused_at:
                 self._on_refused(each)
             else:
                 # A lane is answered in order, and another epoch may have begun at a lower version.
-                each.version = reply.mark.version
+                each.version = mark.version
 
     def _late(self, lane: Lane, call: Call, *, is_known: bool) -> None:
         """Not done now. Whether it was done before, an old number would have told; if that is gone, nobody can."""

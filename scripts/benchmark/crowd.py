@@ -61,12 +61,11 @@ class Entered(NamedTuple):
 
 class Seen(NamedTuple):
     """What came of changes: how many; these times those who must be told; and, at the sampled sockets, updates that did
-    not come, updates per frame, and milliseconds from asking to seeing."""
+    not come, and milliseconds from asking to seeing."""
 
     changes: int
     deliveries: int
     missed: int
-    updates_per_frame: float
     latencies_ms: list[float]
 
 
@@ -180,8 +179,7 @@ class Crowd:
             await asyncio.sleep(_STEP_S)
             if samples.updates != seen:
                 seen, since_s = samples.updates, time.perf_counter()
-        per_frame = samples.updates / max(1, samples.deltas)
-        return Seen(count, deliveries, expected - samples.updates, per_frame, samples.latencies_ms)
+        return Seen(count, deliveries, expected - samples.updates, samples.latencies_ms)
 
     # --- who is who -------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ class Samples:
     Attributes:
         stamps: the newest status that each user asked for, and when, by `time.perf_counter`.
         latencies_ms: from asking to seeing it.
-        deltas, updates: how many messages and changes of users were seen.
+        updates: how many changes of users were seen.
         position: the newest epoch and version of each team.
     """
 
@@ -38,7 +38,7 @@ class Samples:
         """Forget all but the positions."""
         self.stamps: dict[str, tuple[str, float]] = {}
         self.latencies_ms: list[float] = []
-        self.deltas = self.updates = 0
+        self.updates = 0
 
     def read(self, data: bytes) -> None:
         """Read a message that has come just now."""
@@ -50,7 +50,6 @@ class Samples:
         self.position[message["team"]] = (position[1].decode(), int(position[2]))
         if message["type"] != "delta":
             return
-        self.deltas += 1
         for user, presence in message["users"].items():
             status, asked_s = self.stamps.get(user, ("", 0.0))
             if presence["status"] == status:

@@ -20,8 +20,7 @@ Phase = Callable[[list[Side], "Scene", Results], None]
 
 _US: Final = 1e6
 _SETTLE_S: Final = 2.0
-_PROBE_S: Final = 0.05
-_DENSE_PROBE_S: Final = 0.005
+_PROBE_S: Final = 0.005
 # In this time a person at work lets his browser beat once.
 _BEAT_S: Final = 25.0
 _PING_S: Final = 20.0
@@ -135,7 +134,7 @@ def storm(side: Side, scene: Scene, sheet: Sheet) -> None:
         _drop(side, sheet)
         return side.crowd.call(Crowd.connect, resume=not side.plain, full=True)
 
-    window = side.measure(break_and_return, _DENSE_PROBE_S)
+    window = side.measure(break_and_return, _PROBE_S)
     count = _entered("storm", window, sheet)
     sheet.add("storm: until all are back", window.answer.wall_s, "s")
     sheet.add("storm: CPU per return", window.cost.server / count * _US, "µs")
@@ -160,21 +159,18 @@ def _per_user(when: str, side: Side, window: Window[Any], scene: Scene, results:
         sheet.add(f"Valkey's CPU per user and second {when}", cost.valkey / users_s * _US, "µs", "info")
         sheet.add(f"Redis commands sent per user and second {when}", cost.sent / users_s)
         sheet.add(f"Redis commands run per user and second {when}", cost.run / users_s)
-        sheet.add(f"Redis traffic per user and second {when}", cost.bytes / users_s, "bytes")
 
 
 def _change(what: str, side: Side, per_s: float, seconds: float, sheet: Sheet) -> None:
-    window = side.measure(lambda: side.crowd.call(Crowd.change, per_s, round(per_s * seconds)), _PROBE_S)
+    window = side.measure(lambda: side.crowd.call(Crowd.change, per_s, round(per_s * seconds)))
     _used(what, window, sheet)
     seen, busy = window.answer, window.cost.less(side.idle, window.wall_s)
     sheet.add(f"{what}: CPU per update delivered", busy.server / seen.deliveries * _US, "µs")
     sheet.add(f"{what}: CPU per change", busy.server / seen.changes * _US, "µs", "info")
     # In teams of one the sampled sockets hardly ever have anything to see.
-    for part in (50, 95, 99) if seen.latencies_ms else ():
+    for part in (50, 99) if seen.latencies_ms else ():
         sheet.add(f"{what}: seen after, p{part}", percentile(seen.latencies_ms, part / 100), "ms", "info")
-    sheet.add(f"{what}: wait for the event loop, p99", percentile(window.round_trips_ms, 0.99), "ms", "info")
     sheet.add(f"{what}: updates missed", seen.missed, kind="zero")
-    sheet.add(f"{what}: updates per frame", seen.updates_per_frame, kind="info")
     if side.valkey:
         sheet.add(f"{what}: Redis commands sent per change", busy.sent / seen.changes)
         if seen.changes >= _MANY:

@@ -119,7 +119,7 @@ class _Caller:
 
     def carry_out(self, calls: Sequence[tuple[str, ...]], work: Work, sheet: Sheet) -> None:
         """Make some calls, and note what each user in them took."""
-        run, _, _, inside_us = self._valkey.counts()
+        run, _, inside_us = self._valkey.counts()
         cpu_s = machine.cpu_s(self._valkey.pid)
         for at in range(0, len(calls), _PIPELINE):
             with self._valkey.looker.pipeline(transaction=False) as pipeline:
@@ -129,7 +129,7 @@ class _Caller:
             if verdicts != {b"ok"}:
                 raise RuntimeError(f"Expected {work.operation}.lua to carry everything out, got {verdicts}")
         cpu_s = machine.cpu_s(self._valkey.pid) - cpu_s
-        run_after, _, _, inside_after_us = self._valkey.counts()
+        run_after, _, inside_after_us = self._valkey.counts()
         times = len(calls) * work.users
         sheet.add(f"{work.name}: Valkey's CPU", cpu_s / times * _US, "µs")
         sheet.add(f"{work.name}: time inside the script", (inside_after_us - inside_us) / times, "µs")

@@ -38,7 +38,6 @@ class Cost(NamedTuple):
     Attributes:
         server, valkey, generator: CPU time of the server's processes, of Valkey and of the load generator, seconds.
         run: commands carried out in Redis, those that scripts run inside included.
-        bytes: that Redis has received and sent.
         sent, heartbeats, published: commands sent to Redis, heartbeats and changes, as counted by the server.
     """
 
@@ -46,7 +45,6 @@ class Cost(NamedTuple):
     valkey: float = 0.0
     generator: float = 0.0
     run: float = 0.0
-    bytes: float = 0.0
     sent: float = 0.0
     heartbeats: float = 0.0
     published: float = 0.0
@@ -131,8 +129,8 @@ class Side:
         valkey_s = 0.0 if self.valkey is None else machine.cpu_s(self.valkey.pid)
         return sum(map(machine.cpu_s, self.pids)), valkey_s, machine.cpu_s(self.crowd.pid)
 
-    def _counts(self) -> tuple[float, ...]:
-        return (0.0, 0.0) if self.valkey is None else self.valkey.counts()[:2]
+    def _counts(self) -> tuple[float]:
+        return (0.0 if self.valkey is None else self.valkey.counts()[0],)
 
     def _counters(self) -> list[float]:
         return self._metrics("redis_calls_total", "heartbeats_total", "changes_published_total")

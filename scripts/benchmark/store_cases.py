@@ -81,7 +81,7 @@ class _Room:
         counts, cpu_s, started_s = self.valkey.counts(), self._cpu_s(), time.monotonic()
         work()
         wall_s, cpu_after_s = time.monotonic() - started_s, self._cpu_s()
-        run, _, scripts, _ = (late - early for late, early in zip(self.valkey.counts(), counts, strict=True))
+        run, scripts, _ = (late - early for late, early in zip(self.valkey.counts(), counts, strict=True))
         entries: Any = client.slowlog_get(_LOGGED)
         # It takes memory, too.
         client.config_set("slowlog-log-slower-than", -1)
