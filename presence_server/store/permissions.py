@@ -20,6 +20,7 @@ COMMANDS: Final[tuple[tuple[str, str, tuple[Any, ...]], ...]] = (
     ("SET", "string", ("1", "PX", 60_000)),
     ("GET", "string", ()),
     ("MGET", "string", ()),
+    ("MSET", "string", ("1",)),
     ("EXISTS", "string", ()),
     ("PEXPIRE", "string", (60_000,)),
     ("HSET", "hash", ("field", "1")),

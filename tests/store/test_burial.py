@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from presence_server.store.operations import claim, sweep
-from presence_server.store.operations.configure import KEEP_IDLE
+from presence_server.store.operations.configure import KEEP_GRACE, KEEP_IDLE
 from presence_server.store.scripts import GAP_MS
 from presence_server.store.types import Burial, Due
 from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
@@ -32,6 +32,21 @@ async def test_grace_counts_from_the_last_beat_and_ends_no_sooner_than_the_lease
     await alive.sweep()
     found = await alive.detail()
     assert (found.status, found.reason, found.connections) == ("offline", "disconnected", 0)
+
+
+@pytest.mark.parametrize(("before_ms", "reason"), [(94, "idle"), (0, "idle"), (-1, "disconnected")])
+async def test_the_earlier_deadline_gives_the_reason(
+    new_party: NewParty, clock: Clock, before_ms: int, reason: str
+) -> None:
+    """Who had gone idle before the worker's lease ended, and whom both find together, has idled (rule 1)."""
+    dead, alive = await two(new_party)
+    await dead.beat()
+    await dead.store.configure(TEAM, LEASE_MS - before_ms, KEEP_GRACE)
+    await dead.join()
+    await pass_time(clock, LEASE_MS - 125, alive)
+    clock.move(250)
+    await alive.sweep()
+    assert await alive.status() == ("offline", reason)
 
 
 async def test_a_grace_longer_than_the_lease_is_given_whole(new_party: NewParty, clock: Clock) -> None:

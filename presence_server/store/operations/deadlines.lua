@@ -24,7 +24,7 @@ function overdue(user)
   local idle = put_off(idles_at, gaps, math.floor(LEASE_MS / 3)) <= now
   local held = user.held ~= '' or put_off(user.grace, gaps, LEASE_MS) > now
   -- If both are so, the earlier deadline gives the reason (rule 1).
-  if idle and (held or idles_at <= user.grace) then
+  if idle and (held or idles_at <= math.max(user.grace, user.held_until or 0)) then
     -- A deadline that had already passed when the timeout was set is the setting's doing.
     return idles_at <= tonumber(settings_at) and 'settings' or 'idle'
   end

@@ -25,7 +25,10 @@ local function bury(worker, upto, till)
   left = left - #found
   local ends = till - LEASE_MS + grace_ms
   for _, id in ipairs(found) do
-    forgive_below(load(id), worker, upto < 0 and math.huge or upto + 1, ends > now and ends or 0)
+    local user = load(id)
+    -- Who was idle before the worker's word was over went offline by that.
+    user.held_until = till
+    forgive_below(user, worker, upto < 0 and math.huge or upto + 1, ends > now and ends or 0)
   end
   if left > 0 then
     -- Should it be alive after all, it finds out by its number.
