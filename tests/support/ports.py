@@ -1,17 +1,35 @@
-"""Free TCP ports, apart from each other under pytest-xdist and apart from the ports that outgoing connections take."""
+"""Free TCP ports, apart from those of other test runs on this machine and from those that outgoing connections take."""
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import socket
+import tempfile
+from pathlib import Path
 
-_LOWEST = 20_000
-_PER_PROCESS = 1_000
+_LOWEST, _HIGHEST = 20_000, 32_000
+_PER_PROCESS = 400
 
-_xdist_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_first = _LOWEST + (_xdist_worker % 12) * _PER_PROCESS
-_candidates = itertools.cycle(range(_first + os.getpid() % _PER_PROCESS, _first + _PER_PROCESS + os.getpid() % 500))
+
+def _claim() -> int:
+    """The first of a range of ports that is this process's own until it ends."""
+    ranges = range(_LOWEST, _HIGHEST, _PER_PROCESS)
+    for first in ranges:
+        lock = os.open(Path(tempfile.gettempdir()) / f"presence-test-ports-{first}.lock", os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        # Inherited by nobody, and never closed: the system gives it back when the process is gone.
+        return first
+    raise RuntimeError(f"Expected one of {len(ranges)} ranges of ports to be free, got none: fewer test runs at once?")
+
+
+_first = _claim()
+_candidates = itertools.cycle(range(_first, _first + _PER_PROCESS))
 
 
 def free_port() -> int:
