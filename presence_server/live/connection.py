@@ -6,8 +6,9 @@ pass it by, remembering where it stood, and when it takes data again each brings
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from presence_server.core import frames
 from presence_server.core.connection import ConnectionCore, State
@@ -48,6 +49,34 @@ class Socket(Protocol):
         """Deliver messages again."""
 
 
+class _Gone:
+    """The socket of a connection that is lost, so that the two do not keep each other: nothing arrives any more."""
+
+    def write(self, frame: bytes) -> None: ...
+
+    def ping(self) -> None: ...
+
+    def close(self, code: int, reason: str = "") -> None: ...
+
+    def abort(self) -> None: ...
+
+    def pending(self) -> int:
+        return 0
+
+    def taken(self) -> int:
+        return 0
+
+    def silent_s(self) -> float:
+        return math.inf
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+GONE: Final[Socket] = _Gone()
+
+
 class Room(Protocol):
     """Where a connection hears of a team."""
 
@@ -76,7 +105,7 @@ class Connection(ConnectionCore):
 
     Attributes:
         id: unique among all workers; begins with the worker's id.
-        socket: where to send.
+        socket: where to send; `GONE` once it is lost.
         user, session: whose it is; empty before `hello` was accepted.
         expires_s: when its token expires, by the monotonic clock.
         memberships: one for each team it is in, or on its way into.

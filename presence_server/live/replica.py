@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
@@ -70,7 +71,7 @@ class Replica:
     Args:
         team: the team's id.
         store: where it is read from.
-        listener: who is told of changes.
+        listener: who is told of changes; whoever made it keeps both.
         on_out_of_reach: is called when a read failed because Redis is out of reach.
         spawn: starts a task.
         resyncs: where it is counted that a roster had to be read again, by cause.
@@ -100,7 +101,8 @@ class Replica:
         self.broken = False
         self._found_fork = False
         self._store = store
-        self._listener = listener
+        # A team that is left is gone at once: the garbage collector comes by seldom.
+        self._listener = weakref.proxy(listener)
         self._on_out_of_reach = on_out_of_reach
         self._spawn = spawn
         self.resyncs = resyncs

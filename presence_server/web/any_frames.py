@@ -28,6 +28,12 @@ def make_parser() -> Protocol:
     return _Parser(Side.SERVER, max_size=MAX_MESSAGE_BYTES, logger=_logger)
 
 
+def let_go(parser: Protocol) -> None:
+    """Part a parser from its generator and its errors, which hold each other; it is of no use afterwards."""
+    parser.parser.close()
+    vars(parser).clear()
+
+
 def is_message(frame: Frame) -> bool:
     """Tell whether a frame is a whole message."""
     return frame.opcode is Opcode.TEXT and frame.fin

@@ -220,6 +220,8 @@ class HttpProtocol(HttpToolsProtocol):
         protocol = PresenceProtocol(self.config, self.server_state, self.app_state)
         protocol.connection_made(self.transport)
         self.transport.set_protocol(protocol)
+        # It and this protocol hold each other.
+        self.parser = None  # type: ignore[assignment]
         rest = bytes(self._waiting)
         self._waiting.clear()
         protocol.enter(handshake.answer(head, self._application), self.loop.time() + self._timeout_s)

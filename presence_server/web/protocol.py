@@ -28,7 +28,7 @@ from presence_server.core.codes import CloseCode
 from presence_server.core.connection import State as Stage
 from presence_server.core.frames import PING
 from presence_server.core.messages import MAX_HELLO_BYTES, MAX_MESSAGE_BYTES
-from presence_server.live.connection import Connection
+from presence_server.live.connection import GONE, Connection
 from presence_server.live.connections import Connections
 from presence_server.web import any_frames, handshake, small_frames
 
@@ -262,6 +262,10 @@ class PresenceProtocol(asyncio.Protocol):
         self._expect_nothing()
         if self._open:
             self._presence.lost(self._connection, CloseCode.ABNORMAL)
+            # Whatever would be a cycle ends here: the garbage collector comes by once in millions of connections.
+            self._connection.socket = GONE
+        if self._parser is not None:
+            any_frames.let_go(self._parser)
         self._server.discard(self)
         if self._closing is not None:
             self._closing.cancel()

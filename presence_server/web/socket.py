@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from presence_server.core import frames
 from presence_server.core.codes import CloseCode, ErrorCode
-from presence_server.live.connection import Connection
+from presence_server.live.connection import GONE, Connection
 from presence_server.live.connections import Connections
 from presence_server.web import handshake, problems
 from presence_server.web.any_frames import clip
@@ -106,6 +106,7 @@ class AsgiSocket:
             reader.cancel()
             await asyncio.gather(writer, reader, return_exceptions=True)
             presence.lost(self._connection, CloseCode.ABNORMAL)
+            self._connection.socket = GONE
 
     async def _read_all(self, receive: Receive) -> None:
         while True:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import orjson
 import pytest
@@ -142,6 +144,26 @@ async def test_a_team_that_nobody_needs_lingers_and_is_left(following: Following
     assert following.teams.get(TEAM) is None
     assert following.store.teams() == set()
     assert (await following.standing()).fences["w1"].left_ms == clock.now_ms
+
+
+async def test_nothing_of_it_is_left_to_the_garbage_collector(following: Following, clock: Clock) -> None:
+    connection = await following.come(await following.follow())
+    await leave(following, connection)
+    found = following.teams.get(TEAM)
+    assert found is not None
+    team = weakref.ref(found)
+    del found
+    gc.collect()
+    gc.disable()
+    try:
+        await following.teams.close_empty()
+        clock.move(LINGER_MS)
+        await following.beat()
+        await following.teams.close_empty()
+        assert following.teams.get(TEAM) is None
+        await becomes_true(lambda: team() is None)
+    finally:
+        gc.enable()
 
 
 async def test_who_comes_back_finds_it(following: Following, clock: Clock) -> None:
