@@ -77,6 +77,9 @@ class Audit:
             acknowledged = [(self._store.lease.name, self._store.acknowledged(team.name)) for team in some]
             found = await self._store.reads.marks([team.name for team in some])
             for team, mark, (name, number), raw in zip(some, known, acknowledged, found, strict=True):
+                if isinstance(raw, Refused):
+                    # Its own trouble, which whoever writes to it or reads it is told of.
+                    continue
                 # Most teams are as they were, and so is everybody who was alive.
                 look = (raw, mark, number)
                 if look != team.looked_at or self._alive != self._store.vigil.alive or not team.replica.live:

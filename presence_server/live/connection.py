@@ -6,9 +6,10 @@ pass it by, remembering where it stood, and when it takes data again each brings
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from presence_server.core import frames
 from presence_server.core.connection import ConnectionCore, State
@@ -91,13 +92,19 @@ class Room(Protocol):
 
 
 class Membership:
-    """One connection in one team: where it hears of it, and what stands for it in Redis."""
+    """One connection in one team: where it hears of it, what stands for it in Redis, and who brings it in."""
 
-    __slots__ = ("hold", "room")
+    __slots__ = ("arriving", "hold", "room")
 
     def __init__(self, room: Room, hold: Hold) -> None:
         self.room = room
         self.hold = hold
+        self.arriving: asyncio.Task[Any] | None = None
+
+    def give_up(self) -> None:
+        """It has ended: nobody need be brought in any more."""
+        if self.arriving is not None:
+            self.arriving.cancel()
 
 
 class Connection(ConnectionCore):

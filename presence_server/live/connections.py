@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from presence_server import errors
@@ -20,15 +20,13 @@ from presence_server.core.messages import Command, Explain, Heartbeat, Hello, Lo
 from presence_server.live.access import TeamAccess
 from presence_server.live.connection import Connection, Socket
 from presence_server.live.counters import Counters
-from presence_server.live.inputs import Inputs
 from presence_server.live.members import Members
 from presence_server.live.opening import Opening, anonymous_session
+from presence_server.live.partitions import Partitions
 from presence_server.live.pulse import Pulse
 from presence_server.live.spawn import Spawn
-from presence_server.live.teams import Teams
 from presence_server.live.turns import Turns
 from presence_server.store.lane import PATIENCE_S
-from presence_server.store.store import Store
 
 # Messages that may wait: for a hello to be carried out, or for the request before them.
 _BACKLOG: Final = 64
@@ -42,10 +40,8 @@ class Connections:
     """What the sockets of a worker report to.
 
     Args:
-        store: where changes go.
+        partitions: where teams are, and changes go.
         members: the connections.
-        teams: where they hear of others.
-        inputs: takes note of input.
         opening: carries out hello and renew.
         access: explains.
         pulse: keeps time.
@@ -57,10 +53,8 @@ class Connections:
     def __init__(
         self,
         *,
-        store: Store,
+        partitions: Partitions,
         members: Members,
-        teams: Teams,
-        inputs: Inputs,
         opening: Opening,
         access: TeamAccess,
         pulse: Pulse,
@@ -68,10 +62,8 @@ class Connections:
         spawn: Spawn,
         clock: Callable[[], float],
     ) -> None:
-        self._store = store
+        self._partitions = partitions
         self._members = members
-        self._teams = teams
-        self._inputs = inputs
         self._opening = opening
         self._access = access
         self._pulse = pulse
@@ -151,7 +143,8 @@ class Connections:
             self._counters.heartbeats += 1
             active_s = now_s - command.idle_ms / 1000
             for membership in connection.memberships:
-                self._inputs.touch(membership.hold, active_s, now_s)
+                hold = membership.hold
+                self._partitions.of(hold.team).inputs.touch(hold, active_s, now_s)
             if command.id is not None:
                 connection.send(messages.ack(command.id))
         elif type(command) is Hello:
@@ -211,20 +204,30 @@ class Connections:
         for membership in connection.memberships:
             if membership.hold.team in teams:
                 membership.hold.active_s = now_s
-        choices = [self._store.choose(team, connection.user, command.status, connection.user) for team in teams]
-        asyncio.gather(*choices).add_done_callback(lambda done: self._answer(connection, command.id, done))
+        choices = {
+            team: self._partitions.of(team).store.choose(team, connection.user, command.status, connection.user)
+            for team in teams
+        }
+        done = asyncio.gather(*choices.values(), return_exceptions=True)
+        done.add_done_callback(lambda _: self._answer(connection, command.id, choices))
 
-    def _answer(self, connection: Connection, identity: MessageId, done: asyncio.Future[Any]) -> None:
-        if done.cancelled():
-            return
-        failure = done.exception()
-        if failure is None:
+    def _answer(self, connection: Connection, identity: MessageId, choices: Mapping[str, asyncio.Future[Any]]) -> None:
+        failures = {team: choice.exception() for team, choice in choices.items() if not choice.cancelled()}
+        failed = {team: failure for team, failure in failures.items() if failure is not None}
+        if not failed:
             connection.send(messages.ack(identity))
-        else:
-            self._failed(connection, identity, failure, opening=False)
+            return
+        failure = next(iter(failed.values()))
+        if len(failed) < len(choices) and all(isinstance(each, errors.Unavailable) for each in failed.values()):
+            # A team that is in trouble keeps nobody from choosing in the others.
+            names = ", ".join(f"'{team}'" for team in failed)
+            failure = errors.Unavailable(
+                f"Expected an answer of all teams, got none of {names}; it holds in the others"
+            )
+        self._failed(connection, identity, failure, opening=False)
 
     async def _watch(self, connection: Connection, command: Watch) -> None:
-        team = self._teams.get(command.team)
+        team = self._partitions.of(command.team).teams.get(command.team)
         if team is None or command.team not in connection.teams:
             raise errors.NotAMember(f"Expected a team of this connection, got '{command.team}'")
         async with asyncio.timeout(PATIENCE_S):
@@ -242,10 +245,10 @@ class Connections:
     def _logout(self, connection: Connection) -> None:
         user, session = connection.user, connection.session
         if session != anonymous_session(connection):
-            self._store.refuse_session(user, session)
-        self._store.tell_workers({"signed_out": [user, session]})
+            self._partitions.refuse_session(user, session)
+        self._partitions.tell_workers({"signed_out": [user, session]})
         for team in self._members.end_session(user, session):
-            self._store.sign_out(team, user, session, refuse_ms=REFUSE_MS)
+            self._partitions.of(team).store.sign_out(team, user, session, refuse_ms=REFUSE_MS)
 
     # --- work that takes its time -----------------------------------------------------------------------------------
 

@@ -19,6 +19,27 @@ JUMP_MS: Final = 1_000
 logger: Final = logging.getLogger(__name__)
 
 
+class Rhythm:
+    """When the next beat is: the same moment for all hearts of a worker, so that their beats share pipelines."""
+
+    def __init__(self) -> None:
+        self._next: asyncio.Future[None] | None = None
+
+    async def pause(self) -> None:
+        """Wait until the next moment."""
+        if self._next is None:
+            loop = asyncio.get_running_loop()
+            self._next = loop.create_future()
+            # Jittered, so that workers do not fall into step.
+            loop.call_later(INTERVAL_S * random.uniform(0.8, 1.0), self._come)
+        await asyncio.shield(self._next)
+
+    def _come(self) -> None:
+        come, self._next = self._next, None
+        assert come is not None
+        come.set_result(None)
+
+
 class Heart:
     """Beats.
 
@@ -29,6 +50,7 @@ class Heart:
         on_jump: is called when Redis's clock jumped.
         on_other_data: is called when Redis is not the one it was: it lost its data.
         on_look: is called when something may have been lost that a look at the teams would show.
+        rhythm: when to beat.
 
     Attributes:
         restoring: whether this worker is writing its rosters back; it then claims no teams.
@@ -44,6 +66,7 @@ class Heart:
         on_jump: Callable[[], None],
         on_other_data: Callable[[], None],
         on_look: Callable[[], None],
+        rhythm: Rhythm,
     ) -> None:
         self._store = store
         self._room = room
@@ -51,6 +74,7 @@ class Heart:
         self._on_jump = on_jump
         self._on_other_data = on_other_data
         self._on_look = on_look
+        self._rhythm = rhythm
         self._beaten: asyncio.Future[Claim] | None = None
         self._complained = False
         self._told_of = ""
@@ -79,8 +103,7 @@ class Heart:
                     self._complained = True
                 self._store.down(f"Redis refused the beat: {exc}")
             if not at_once:
-                # Jittered, so that workers do not fall into step.
-                await asyncio.sleep(INTERVAL_S * random.uniform(0.8, 1.0))
+                await self._rhythm.pause()
 
     async def beat(self) -> bool:
         """Beat once; tells whether there is more to claim at once."""

@@ -142,6 +142,7 @@ class Members:
             if not mine:
                 del self._by_user[connection.user]
         for membership in connection.memberships:
+            membership.give_up()
             self._close(membership.hold)
         connection.memberships = ()
 
@@ -199,6 +200,7 @@ class Members:
         return list(teams)
 
     def _detach(self, connection: Connection, membership: Membership) -> None:
+        membership.give_up()
         membership.room.discard(connection)
         connection.memberships = tuple([other for other in connection.memberships if other is not membership])
         connection.teams = tuple([team for team in connection.teams if team != membership.hold.team])

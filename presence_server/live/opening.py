@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from presence_server import errors
 from presence_server.core import messages
 from presence_server.core.connection import State
-from presence_server.core.messages import Hello, Position, Renew
+from presence_server.core.messages import Hello, Renew
+from presence_server.live.arrivals import Arrival, Arrivals
 from presence_server.live.connection import Connection, Membership
 from presence_server.live.members import Members
+from presence_server.live.partitions import Partitions
 from presence_server.live.pulse import Pulse
-from presence_server.live.team import Team
-from presence_server.live.teams import Teams
+from presence_server.live.spawn import Spawn
 from presence_server.store.lane import PATIENCE_S
-from presence_server.store.store import Store
 
 
 class Claims(Protocol):
@@ -47,45 +47,36 @@ class Verifier(Protocol):
         """Verify, fetching keys if need be. Raises errors.BadToken and errors.Unavailable."""
 
 
-class _Joined(NamedTuple):
-    membership: Membership
-    team: Team
-    chosen: str
-
-
 class Opening:
     """Carries out hello and renew.
 
     Args:
-        store: where holds are told.
+        partitions: where teams and sessions are.
         members: the connections.
-        teams: where they hear of others.
         pulse: ends them when their token expires.
         verifier: checks tokens.
+        spawn: starts tasks.
         heartbeat_ms: what is asked of clients.
-        is_live: whether statuses are fresh.
         clock: a monotonic clock, seconds.
     """
 
     def __init__(
         self,
         *,
-        store: Store,
+        partitions: Partitions,
         members: Members,
-        teams: Teams,
         pulse: Pulse,
         verifier: Verifier,
+        spawn: Spawn,
         heartbeat_ms: int,
-        is_live: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
-        self._store = store
+        self._partitions = partitions
         self._members = members
-        self._teams = teams
+        self._arrivals = Arrivals(partitions, members, spawn)
         self._pulse = pulse
         self._verifier = verifier
         self._heartbeat_ms = heartbeat_ms
-        self._is_live = is_live
         self._clock = clock
 
     def verify_now(self, token: str) -> Claims | None:
@@ -117,7 +108,7 @@ class Opening:
             self._expire_with(connection, claims)
             told = self._replace(connection, hello.replaces) if hello.replaces is not None else None
             try:
-                joined = await self._join(connection, claims.teams, active_s, claims.issued_at_s)
+                arrivals = await self._arrivals.join(connection, claims.teams, active_s, claims.issued_at_s)
             except BaseException:
                 # What waits for Redis is to be no more than who waits for it.
                 if told is not None:
@@ -125,9 +116,9 @@ class Opening:
                 raise
         if connection.state is not State.JOINING:
             return
-        if not joined:
+        if not arrivals:
             raise errors.SignedOut("Expected a session that is signed in, got one that was signed out of its teams")
-        self._welcome(connection, hello, joined, int(claims.expires_at_s * 1000))
+        self._welcome(connection, hello, arrivals, int(claims.expires_at_s * 1000))
 
     async def renew(self, connection: Connection, renew: Renew) -> None:
         """Exchange the token: teams added are joined, teams gone are left.
@@ -142,7 +133,7 @@ class Opening:
                 claims = await self._renewed_claims(connection, renew)
                 missing = [team for team in claims.teams if team not in connection.teams]
                 active_s = max((m.hold.active_s for m in connection.memberships), default=self._clock())
-                joined = await self._join(connection, missing, active_s, claims.issued_at_s, added)
+                arrivals = await self._arrivals.join(connection, missing, active_s, claims.issued_at_s, added)
         except BaseException:
             # What was joined for the new token goes with it.
             for membership in added:
@@ -156,7 +147,7 @@ class Opening:
             if membership.hold.team not in claims.teams:
                 self._members.leave(connection, membership)
         connection.send(messages.ack(renew.id))
-        self._enter(connection, joined, {})
+        self._arrivals.enter(connection, arrivals, {})
 
     async def _renewed_claims(self, connection: Connection, renew: Renew) -> Claims:
         try:
@@ -172,9 +163,9 @@ class Opening:
         if claims.session is None:
             return
         lapses = -1
-        while lapses != self._store.lease.lapses:
-            lapses = self._store.lease.lapses
-            if await self._store.is_signed_out(claims.user, claims.session):
+        while lapses != self._partitions.lapses:
+            lapses = self._partitions.lapses
+            if await self._partitions.is_signed_out(claims.user, claims.session):
                 raise errors.SignedOut("Expected a session that is signed in, got one that has signed out")
 
     def _expire_with(self, connection: Connection, claims: Claims) -> None:
@@ -187,58 +178,25 @@ class Opening:
         if previous.partition("-")[0] == self._members.id:
             self._members.replaced(connection.user, previous)
             return None
-        return self._store.tell_workers({"replaced": [connection.user, previous]})
+        return self._partitions.tell_workers({"replaced": [connection.user, previous]})
 
-    async def _join(
-        self,
-        connection: Connection,
-        teams: Sequence[str],
-        active_s: float,
-        issued_at_s: float,
-        added: list[Membership] | None = None,
-    ) -> list[_Joined]:
-        """Join teams, and wait until their rosters contain all that was acknowledged anywhere before."""
-        if connection.state is State.CLOSED:
-            # It ended while its token or session was looked up: nobody would give back what is opened now.
-            return []
-        opened = [self._teams.use(name) for name in teams]
-        try:
-            # From here on whatever ends the connection gives these back.
-            memberships = [self._members.join(connection, team, team.name, active_s, issued_at_s) for team in opened]
-            if added is not None:
-                added += memberships
-            replies = await asyncio.gather(*[self._store.tell(membership.hold) for membership in memberships])
-            joined = []
-            for membership, team, (mark, chosen) in zip(memberships, opened, replies, strict=True):
-                if chosen is not None and not membership.hold.ended:
-                    await team.replica.caught_up(mark)
-                    joined.append(_Joined(membership, team, chosen))
-            return [item for item in joined if not item.membership.hold.ended]
-        finally:
-            for team in opened:
-                team.pending -= 1
-
-    def _welcome(self, connection: Connection, hello: Hello, joined: list[_Joined], token_expires_at_ms: int) -> None:
+    def _welcome(self, connection: Connection, hello: Hello, arrivals: list[Arrival], token_expires_at_ms: int) -> None:
         connection.send(
             messages.welcome(
                 user=connection.user,
                 connection=connection.id,
-                teams=[item.team.name for item in joined],
+                teams=[arrival.team.name for arrival in arrivals],
                 heartbeat_ms=self._heartbeat_ms,
-                server_time=self._store.now_ms(),
+                server_time=self._partitions.now_ms(),
                 token_expires_at=token_expires_at_ms,
             )
         )
         for team, users in hello.watch.items():
             connection.narrow(team, users)
         connection.opened(())
-        self._enter(connection, joined, hello.resume)
-        if not self._is_live():
+        self._arrivals.enter(connection, arrivals, hello.resume)
+        if self._partitions.out_of_reach:
             connection.send(messages.feed(live=False))
-
-    def _enter(self, connection: Connection, joined: list[_Joined], resume: Mapping[str, Position]) -> None:
-        for membership, team, chosen in joined:
-            team.add(connection, chosen, resume.get(membership.hold.team))
 
 
 def _with_teams(claims: Claims) -> Claims:

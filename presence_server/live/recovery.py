@@ -19,7 +19,7 @@ from presence_server.live.counters import ResyncCause
 from presence_server.live.heart import Heart
 from presence_server.live.team import Team
 from presence_server.live.teams import Teams
-from presence_server.store.feed import Feed
+from presence_server.store.backend import Subscription
 from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.store import Store
 from presence_server.store.types import Claim
@@ -53,7 +53,7 @@ class Recovery:
     def __init__(
         self,
         store: Store,
-        feed: Feed,
+        feed: Subscription,
         heart: Heart,
         teams: Teams,
         audit: Audit,

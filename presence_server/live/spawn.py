@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from presence_server.store import tasks
+
+T = TypeVar("T")
 
 logger: Final = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Spawn:
         """Start what the worker cannot do without."""
         return self._start(work, self._on_failure)
 
-    def work(self, work: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]) -> asyncio.Task[None]:
+    def work(self, work: Coroutine[Any, Any, T], on_failure: Callable[[BaseException], None]) -> asyncio.Task[T]:
         """Start something on behalf of a connection, which is told if it fails."""
         return self._start(work, on_failure)
 
@@ -39,13 +41,11 @@ class Spawn:
         """Cancel everything, and wait until it has ended."""
         await tasks.end(self._tasks)
 
-    def _start(
-        self, work: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]
-    ) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, T], on_failure: Callable[[BaseException], None]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
 
-        def done(task: asyncio.Task[None]) -> None:
+        def done(task: asyncio.Task[T]) -> None:
             self._tasks.discard(task)
             if not task.cancelled() and (failure := task.exception()) is not None:
                 on_failure(failure)

@@ -24,13 +24,18 @@ Spawning: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class Surroundings(NamedTuple):
-    """What all teams of a worker share."""
+    """What all teams of a partition share.
+
+    Attributes:
+        alone: whether there is no other partition: then Redis out of reach is told once, and not by each team.
+    """
 
     store: Store
     members: Members
     inputs: Inputs
     counters: Counters
     settings: Settings
+    alone: bool = True
 
 
 class Team:
@@ -53,7 +58,8 @@ class Team:
         self.pending = 0
         self.looked_at: tuple[bytes | None, Mark, int] = (None, NO_MARK, 0)
         self._around = around
-        self.stale = False
+        self._refused = False
+        self._out_of_reach = False
         self._members: dict[str, list[Connection]] = {}
         self._chosen: dict[str, str] = {}
         self.replica = Replica(
@@ -92,7 +98,8 @@ class Team:
 
     def add(self, connection: Connection, chosen: str, resume: Position | None) -> None:
         """Bring a connection in: tell it of itself, then of the team."""
-        connection.teams += (self.name,)
+        if self.name not in connection.teams:
+            connection.teams += (self.name,)
         self._members.setdefault(connection.user, []).append(connection)
         # What the feed has told meanwhile is newer than the answer to the join.
         entry = self.replica.roster.get(connection.user)
@@ -126,11 +133,24 @@ class Team:
         """Everybody who is here."""
         return [connection for connections in self._members.values() for connection in connections]
 
-    def set_stale(self, stale: bool) -> None:
-        """Redis refuses this team, or does not any more: statuses may be stale here, whatever else is live."""
-        if stale != self.stale:
-            self.stale = stale
-            frame = frames.text(messages.feed(live=not stale, team=self.name))
+    @property
+    def stale(self) -> bool:
+        """Whether statuses may be stale here, whatever else is live."""
+        return self._refused or self._out_of_reach
+
+    def set_refused(self, refused: bool) -> None:
+        """Redis refuses this team, or does not any more."""
+        was_stale, self._refused = self.stale, refused
+        self._tell_stale(was_stale)
+
+    def set_out_of_reach(self, out_of_reach: bool) -> None:
+        """The team's part of Redis is out of reach, or back with everything up to date."""
+        was_stale, self._out_of_reach = self.stale, out_of_reach
+        self._tell_stale(was_stale)
+
+    def _tell_stale(self, was_stale: bool) -> None:
+        if self.stale != was_stale:
+            frame = frames.text(messages.feed(live=not self.stale, team=self.name))
             for connection in self.connections():
                 connection.socket.write(frame)
 
@@ -187,7 +207,7 @@ class Team:
 
     def refused(self, refused: bool) -> None:
         """Redis refuses to let the team be read, or does not any more."""
-        self.set_stale(refused)
+        self.set_refused(refused)
 
     def _own_choice(self, user: str, chosen: str) -> None:
         if self._chosen.get(user, chosen) != chosen:

@@ -11,7 +11,7 @@ from presence_server.core.roster import NO_MARK, Mark
 from presence_server.core.status import OFFLINE
 from presence_server.live.counters import ResyncCause
 from presence_server.live.team import Spawning, Surroundings, Team
-from presence_server.store.feed import Feed
+from presence_server.store.backend import Subscription
 from presence_server.store.link import OutOfReach
 from presence_server.store.types import Reply
 
@@ -31,7 +31,7 @@ class Teams:
         clock: a monotonic clock, seconds.
     """
 
-    def __init__(self, feed: Feed, spawn: Spawning, clock: Callable[[], float]) -> None:
+    def __init__(self, feed: Subscription, spawn: Spawning, clock: Callable[[], float]) -> None:
         self._feed = feed
         self._spawn = spawn
         self._clock = clock
@@ -93,6 +93,9 @@ class Teams:
             self._live.set()
         else:
             self._live.clear()
+        if not self._around.alone:
+            for team in self:
+                team.set_out_of_reach(not live)
 
     async def write_back(self, name: str) -> None:
         """Redis has lost a team: write its roster back.
@@ -113,6 +116,7 @@ class Teams:
         team = self._teams.get(name)
         if team is None:
             team = self._teams[name] = Team(name, self._around, self._spawn)
+            team.set_out_of_reach(not (self._around.alone or self._live.is_set()))
             self._spawn(self._open(team))
         team.pending += 1
         return team

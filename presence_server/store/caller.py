@@ -10,7 +10,7 @@ from presence_server.core.roster import Mark
 from presence_server.settings import Settings
 from presence_server.store.due import DueIndex
 from presence_server.store.keys import Keys
-from presence_server.store.link import Command, Link, evaluate
+from presence_server.store.link import Command, Executor, evaluate
 from presence_server.store.scripts import Scripts
 from presence_server.store.types import Reply
 
@@ -46,7 +46,7 @@ class Caller:
     tell_index: Callable[[Command], object]
 
     def __init__(
-        self, link: Link, scripts: Scripts, keys: Keys, settings: Settings, port: Port, clock: Callable[[], float]
+        self, link: Executor, scripts: Scripts, keys: Keys, settings: Settings, port: Port, clock: Callable[[], float]
     ) -> None:
         self.link = link
         self.keys = keys

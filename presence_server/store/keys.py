@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from presence_server.store.slots import WHOLE, Partition
+
 
 class Keys:
     """Builds every key and channel name from the prefix; ids hold no braces, so tags cannot be forged.
@@ -10,13 +12,15 @@ class Keys:
         prefix: the first part of every name.
         database: the number of the database. Channels carry it, since they belong to the server and not to a database:
             two databases of one Redis hear nothing of each other.
+        partition: whose index this is; `WHOLE` where there is one for all teams.
     """
 
-    def __init__(self, prefix: str, database: int) -> None:
+    def __init__(self, prefix: str, database: int, partition: Partition = WHOLE) -> None:
         self._prefix = prefix
         self._skip = len(prefix) + 2
-        self.feed_suffix = f":feed:{database}"
-        self.due = f"{prefix}:{{due}}"
+        self._whole = partition.of == 1
+        self.feed_suffix = feed_suffix(database)
+        self.due = f"{prefix}:{{{partition.tag}}}"
         self.control = f"{prefix}:control:{database}"
 
     def team(self, team: str) -> str:
@@ -44,5 +48,12 @@ class Keys:
         return channel[self._skip : -len(self.feed_suffix) - 1]
 
     def signed_out(self, user: str, session: str) -> str:
-        """The key that stands while a session is signed out for good."""
-        return f"{self._prefix}:{{{user}}}:signed-out:{session}"
+        """The key that stands while a session is signed out for good: in a slot of its own, or with the index."""
+        if self._whole:
+            return f"{self._prefix}:{{{user}}}:signed-out:{session}"
+        return f"{self.due}:signed-out:{user}/{session}"
+
+
+def feed_suffix(database: int) -> str:
+    """What makes a team's base its channel."""
+    return f":feed:{database}"

@@ -27,11 +27,13 @@ class Lane:
         restating: whether the team is being told everything anew.
         stale: whether it must be.
         held_up: nothing is sent meanwhile: the worker is leaving the team, or writing it back.
-        broken_until_s: Redis refuses this team; until when nothing is tried, 0 when it does not.
+        broken_since_s: since when Redis refuses this team, or its slot is out of reach; 0 when neither is so.
+        broken_until_s: until when nothing is tried for that; 0 likewise.
     """
 
     __slots__ = (
         "_calls",
+        "broken_since_s",
         "broken_until_s",
         "first",
         "held_up",
@@ -50,6 +52,7 @@ class Lane:
         self.restating = False
         self.stale = False
         self.held_up = False
+        self.broken_since_s = 0.0
         self.broken_until_s = 0.0
         # Lists: an empty deque takes 600 bytes, and there are as many lanes as teams.
         self._calls: list[Call] = []
@@ -129,6 +132,13 @@ class Lane:
         call = self.answered()
         call.forget_number()
         (self.first if call.restating else self._calls).insert(0, call)
+
+    def refuse_choices(self, reason: str) -> None:
+        """Redis refuses what comes before them: nobody is kept waiting for his choice until that passes."""
+        for call in self._calls:
+            if isinstance(call, ChoiceCall):
+                call.fail(reason)
+        self._calls = [call for call in self._calls if not isinstance(call, ChoiceCall)]
 
     def expire(self, now_s: float) -> None:
         """Answer what has waited too long with `errors.Unavailable`, and drop it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from redis import exceptions
 from redis.asyncio import Connection, ConnectionPool
@@ -28,6 +28,8 @@ _NOT_NOW: Final = (
 # older Redis wraps the refusal of a command within a script, so it is looked for anywhere in the text.
 _NOT_NOW_CODES: Final = ("NOREPLICAS", "MISCONF", "BUSY", "READONLY", "OOM", "LOADING", "MASTERDOWN")
 
+# Strings read by one command.
+_KEYS_AT_ONCE: Final = 200
 # Pipelines under way at once: each has a connection of its own.
 _AT_ONCE: Final = 8
 # After a further connection could not be had, the ones there are shared for so long.
@@ -40,6 +42,50 @@ class OutOfReach(Exception):
 
 class Refused(Exception):
     """Redis would not do what was asked: a wrong type under a key, a missing permission, a fault in a script."""
+
+
+class Unreached(Refused):
+    """One team's slot is out of reach, and its partition's index is not: whether it was carried out is unknown."""
+
+
+class Moving(Unreached):
+    """One team's slot is being moved to another node: it was not carried out, and can be in a moment."""
+
+
+class Executor(Protocol):
+    """Runs commands for one partition.
+
+    Attributes:
+        calls: how many commands were sent.
+        failures: how many pipelines failed.
+    """
+
+    calls: int
+    failures: int
+
+    async def execute(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands at once and return their replies, in order.
+
+        Raises:
+            OutOfReach: Redis is; any of the commands may or may not have been carried out.
+            Refused: Redis would not carry one of them out.
+        """
+
+    async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
+        """Like `execute`, but with a `Refused` in the place of the reply to each command that was refused."""
+
+    async def get_each(self, keys: Sequence[str]) -> list[Any]:
+        """Read strings, in as few commands as may be; a `Refused` in the place of what could not be read.
+
+        Raises:
+            OutOfReach: Redis is.
+        """
+
+    async def reset(self) -> None:
+        """Let the next commands make new connections."""
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
 
 
 class Link:
@@ -85,20 +131,30 @@ class Link:
 
     async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
         """Like `execute`, but with a `Refused` in the place of the reply to each command that was refused."""
-        replies = await self._pipeline(commands)
+        replies = await self.exchange(commands)
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
-            await self._pipeline([("SCRIPT", "LOAD", script.source) for script in self._scripts.all()])
-            again = await self._pipeline([commands[i] for i in missing])
+            await self.exchange([("SCRIPT", "LOAD", script.source) for script in self._scripts.all()])
+            again = await self.exchange([commands[i] for i in missing])
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         for i, reply in enumerate(replies):
-            if _is_not_now(reply):
+            if is_not_now(reply):
                 self.failures += 1
                 raise OutOfReach(str(reply)) from reply
             if isinstance(reply, Exception):
                 replies[i] = Refused(str(reply))
         return replies
+
+    async def get_each(self, keys: Sequence[str]) -> list[Any]:
+        """Read strings, one plain command for many.
+
+        Raises:
+            OutOfReach: Redis is.
+            Refused: Redis would not do it.
+        """
+        commands = [("MGET", *keys[at : at + _KEYS_AT_ONCE]) for at in range(0, len(keys), _KEYS_AT_ONCE)]
+        return [raw for reply in await self.execute(commands) for raw in reply] if commands else []
 
     async def reset(self) -> None:
         """Let the next pipelines make new connections: a failover may have left a server that only refuses."""
@@ -111,9 +167,12 @@ class Link:
         """Close the connections to Redis."""
         await self.reset()
 
-    # --- connections ------------------------------------------------------------------------------------------------
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one pipeline and return their replies as they are, errors in their places.
 
-    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        Raises:
+            OutOfReach: Redis is; any of the commands may or may not have been carried out.
+        """
         self.calls += len(commands)
         resets = self._resets
         try:
@@ -134,6 +193,8 @@ class Link:
         async with self._changed:
             self._changed.notify()
         return replies
+
+    # --- connections ------------------------------------------------------------------------------------------------
 
     async def _acquire(self) -> Connection:
         while True:
@@ -180,7 +241,8 @@ async def _exchange(connection: Connection, commands: Sequence[Command]) -> list
     return replies
 
 
-def _is_not_now(reply: Any) -> bool:
+def is_not_now(reply: Any) -> bool:
+    """Whether a reply says that Redis cannot do it now, and may later."""
     return isinstance(reply, _NOT_NOW) or (
         isinstance(reply, exceptions.ResponseError)
         and any(word.removeprefix("-") in _NOT_NOW_CODES for word in str(reply).split())

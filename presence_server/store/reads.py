@@ -7,13 +7,12 @@ from typing import Final
 
 from presence_server.store.caller import Caller
 from presence_server.store.lease import Lease
+from presence_server.store.link import Refused
 from presence_server.store.operations import changes, details
 from presence_server.store.types import Page, Standing
 
 # A version that no team reaches: reading what changed after it reads nothing but where the team stands.
 NEVER: Final = 2**53
-# Marks read by one command.
-MARKS_AT_ONCE: Final = 200
 
 Suspect = Callable[[str, Standing], None]
 
@@ -58,15 +57,14 @@ class Reads:
         # The first part's standing: what the others may know beyond it does no harm.
         return found[0]._replace(users=[user for part in found for user in part.users])
 
-    async def marks(self, teams: Sequence[str]) -> list[bytes | None]:
-        """Read the marks of teams, as they are stored: one plain command for many.
+    async def marks(self, teams: Sequence[str]) -> list[bytes | Refused | None]:
+        """Read the marks of teams, as they are stored: one plain command for many, where they may be on one node.
 
         Raises:
             OutOfReach: Redis is.
+            Refused: Redis would not do it.
         """
-        keys = [self._caller.keys.mark(team) for team in teams]
-        commands = [("MGET", *keys[at : at + MARKS_AT_ONCE]) for at in range(0, len(keys), MARKS_AT_ONCE)]
-        return [raw for reply in await self._caller.link.execute(commands) for raw in reply]
+        return await self._caller.link.get_each([self._caller.keys.mark(team) for team in teams])
 
     async def signed_out(self, sessions: Iterable[tuple[str, str]]) -> list[bool]:
         """Tell of each user and session whether it is signed out for good.

@@ -18,7 +18,7 @@ from presence_server.store.calls import Call
 from presence_server.store.hold import Hold
 from presence_server.store.lane import Lane
 from presence_server.store.lease import Lease
-from presence_server.store.link import Command, OutOfReach, Refused
+from presence_server.store.link import Command, Moving, OutOfReach, Refused, Unreached
 from presence_server.store.operations import choose, configure, enlist, hold, sign_out
 from presence_server.store.pace import Pace
 from presence_server.store.record import Record
@@ -32,6 +32,8 @@ _UNSURE: Final = (
 )
 # A team whose keys are broken is tried again after so long.
 _BROKEN_S: Final = 1.0
+# One whose slot is being moved to another node.
+_MOVING_S: Final = 0.05
 
 logger: Final = logging.getLogger(__name__)
 
@@ -280,11 +282,14 @@ class Requests:
     # --- what a team answers ----------------------------------------------------------------------------------------
 
     def _take(self, lane: Lane, call: Call, raw: Any, known: Mark) -> None:
+        if isinstance(raw, Unreached):
+            self._unreached(lane, call, raw)
+            return
         if isinstance(raw, Refused):
             self._refused(lane, call, raw)
             return
         if lane.broken_until_s:
-            lane.broken_until_s = 0.0
+            lane.broken_since_s = lane.broken_until_s = 0.0
             self._on_team(lane.team, True)
         if raw[0] == b"ok":
             self._done(lane, call, raw, known)
@@ -333,15 +338,28 @@ class Requests:
         else:
             lane.again()
 
+    def _unreached(self, lane: Lane, call: Call, exc: Unreached) -> None:
+        """Not answered: sent again as it was, soon if the slot is merely on its way to another node."""
+        now_s = self._caller.clock()
+        moving = isinstance(exc, Moving)
+        call.unsure = call.unsure or not moving
+        lane.broken_since_s = lane.broken_since_s or now_s
+        lane.broken_until_s = now_s + (_MOVING_S if moving else _BROKEN_S)
+        if not moving or now_s - lane.broken_since_s >= _BROKEN_S:
+            self._on_team(lane.team, False)
+
     def _refused(self, lane: Lane, call: Call, exc: Refused) -> None:
-        if not lane.broken_until_s:
+        now_s = self._caller.clock()
+        if not lane.broken_since_s:
             logger.error("Redis refused %s of team %s: %s", call.name, lane.team, exc)
             self._on_team(lane.team, False)
-        lane.broken_until_s = self._caller.clock() + _BROKEN_S
+        lane.broken_since_s = lane.broken_since_s or now_s
+        lane.broken_until_s = now_s + _BROKEN_S
         if call.name == hold.NAME or call.restating:
             # What a worker holds must be told in the end; but nobody is kept waiting for it.
             if not call.restating:
                 call.fail(REFUSED)
             lane.again()
+            lane.refuse_choices(REFUSED)
         else:
             lane.answered().fail(REFUSED)

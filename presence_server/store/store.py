@@ -8,18 +8,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import orjson
-from redis.asyncio import ConnectionPool
 
 from presence_server.core.roster import Mark
 from presence_server.settings import Settings
-from presence_server.store import scripts
 from presence_server.store.caller import Caller, Port
 from presence_server.store.calls import Entry, SingleCall, Waiting
 from presence_server.store.hold import Hold
 from presence_server.store.keys import Keys
 from presence_server.store.lane import PATIENCE_S
 from presence_server.store.lease import Lease
-from presence_server.store.link import Link
+from presence_server.store.link import Executor
 from presence_server.store.operations import configure, sign_out
 from presence_server.store.parting import Parting
 from presence_server.store.reads import Reads
@@ -27,6 +25,7 @@ from presence_server.store.record import Record
 from presence_server.store.repairs import Repairs
 from presence_server.store.requests import Requests
 from presence_server.store.retelling import Members, Retelling
+from presence_server.store.scripts import Scripts
 from presence_server.store.sweeps import Sweeps
 from presence_server.store.types import Reply
 from presence_server.store.vigil import Vigil
@@ -41,6 +40,9 @@ class Owner(Port, Members, Protocol):
     def session_ended(self, user: str, session: str) -> None:
         """A session was signed out for good, as was found when it was to be brought back."""
 
+    async def signed_out(self, sessions: Sequence[tuple[str, str]]) -> list[bool]:
+        """Tell of each user and session whether it is signed out for good."""
+
     async def write_back(self, team: str) -> None:
         """Redis has lost a team: write its roster back."""
 
@@ -52,17 +54,17 @@ class Owner(Port, Members, Protocol):
 
 
 class Store:
-    """All operations of one worker.
+    """All operations of one worker on the teams of one partition.
 
     Args:
         settings: leases, grace and timeouts.
-        pool: makes connections.
+        link: runs commands.
+        scripts: those that commands name.
         keys: names of keys.
         owner: whose it is.
         spawn: starts a task.
         name: the first name of its lease; random by default.
         clock: a monotonic clock, seconds.
-        redis_time: the Lua expression of Redis's clock.
 
     Attributes:
         lease: this worker's.
@@ -74,21 +76,20 @@ class Store:
     def __init__(
         self,
         settings: Settings,
-        pool: ConnectionPool,
+        link: Executor,
+        scripts: Scripts,
         keys: Keys,
         owner: Owner,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         *,
         name: str | None = None,
         clock: Callable[[], float] = time.monotonic,
-        redis_time: str = scripts.REDIS_TIME,
     ) -> None:
         self._settings = settings
         self._owner = owner
         self.keys = keys
-        loaded = scripts.Scripts(settings, keys.feed_suffix, time=redis_time)
-        self.link = Link(pool, loaded, clock)
-        self._caller = Caller(self.link, loaded, keys, settings, owner, clock)
+        self.link = link
+        self._caller = Caller(link, scripts, keys, settings, owner, clock)
         self.lease = Lease(self._caller.now_ms, name)
         self._record = Record(self._caller, self.lease)
         self._requests = Requests(
@@ -241,6 +242,6 @@ class Store:
 
     async def _check_sessions(self, holds: Sequence[Hold]) -> None:
         sessions = list(dict.fromkeys(hold.key for hold in holds if not hold.session.startswith("~")))
-        for (user, session), is_out in zip(sessions, await self.reads.signed_out(sessions), strict=True):
+        for (user, session), is_out in zip(sessions, await self._owner.signed_out(sessions), strict=True):
             if is_out:
                 self._owner.session_ended(user, session)

@@ -20,6 +20,7 @@ from presence_server.core.connection import State
 from presence_server.live.connection import Connection
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
+from presence_server.store.reads import Reads
 from presence_server.web.auth import Claims
 
 _AT_ONCE: Final = 500
@@ -101,13 +102,13 @@ class StoreWorker:
     async def recovered(self) -> None:
         """Wait until statuses are fresh, and Redis has been told all."""
         await _until(lambda: self._worker.live)
-        await self._worker._store.flush()
+        await self._worker.partitions.flush()
 
     async def held(self) -> int:
         """How many users are shown as not offline and stand in Redis as connected."""
         count = 0
         for team in self._place.names():
-            found = await self._worker._store.reads.details(team, self._place.users(team))
+            found = await self._reads(team).details(team, self._place.users(team))
             count += sum(user.status != "offline" and bool(user.connections) for user in found.users)
         return count
 
@@ -117,17 +118,20 @@ class StoreWorker:
 
     async def changes_made(self) -> int:
         """How many changes this worker has made in Redis."""
-        return self._worker._store.changes_published
+        return sum(partition.store.changes_published for partition in self._worker.partitions)
 
     async def lease_end_ms(self) -> int:
         """When this worker's lease ends if it beats no more, by Redis's clock."""
-        return self._worker._store.lease.until_ms
+        return max(partition.store.lease.until_ms for partition in self._worker.partitions)
 
     async def latest_ms(self, place: Place) -> int:
         """When the latest change of status of another worker's users was, by Redis's clock."""
         read = self._worker.access.read_team
         views = [await read(team, place.users(team)) for team in place.names()]
         return max(presence.since or 0 for view in views for presence in view.users.values())
+
+    def _reads(self, team: str) -> Reads:
+        return self._worker.partitions.of(team).store.reads
 
 
 class _Tally:

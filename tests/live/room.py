@@ -184,10 +184,8 @@ class Room:
         # Nothing here asks for anything, so that whatever carries out requests can be missing.
         missing = cast(Any, None)
         self.connections = Connections(
-            store=missing,
+            partitions=missing,
             members=self.members,
-            teams=missing,
-            inputs=missing,
             opening=missing,
             access=missing,
             pulse=pulse,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from presence_server.live.heart import JUMP_MS, Heart
+from presence_server.live.heart import JUMP_MS, Heart, Rhythm
 from presence_server.store import tasks
 from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.types import Claim
@@ -35,6 +35,7 @@ class Chest:
             on_jump=self._tell("jump"),
             on_other_data=self._tell("other data"),
             on_look=self._tell("look"),
+            rhythm=Rhythm(),
         )
 
     def _tell(self, what: str) -> Callable[[], None]:

@@ -68,10 +68,10 @@ async def test_ones_own_choice_and_timeout_are_told_at_once(following: Following
 async def test_a_team_that_redis_refuses_is_stale_alone(following: Following) -> None:
     team = await following.follow()
     connection = await following.come(team)
-    team.set_stale(True)
-    team.set_stale(True)
+    team.set_refused(True)
+    team.set_refused(True)
     late = await following.come(team, "juan")
-    team.set_stale(False)
+    team.set_refused(False)
     for each in (connection, late):
         feed = [message for message in sent(each) if message["type"] == "feed"]
         assert feed == [

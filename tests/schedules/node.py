@@ -54,6 +54,7 @@ class Node:
         time: the test's.
         redis_time: Redis's clock, in Lua.
         on_input: is told whose input the worker gets to know of, and how many milliseconds ago it was.
+        partitions: how many there are.
 
     Attributes:
         name: under which the index knows it, as last heard.
@@ -70,6 +71,7 @@ class Node:
         time: Time,
         redis_time: str,
         on_input: Callable[[str, int], None],
+        partitions: int = 1,
     ) -> None:
         self.slot = slot
         self.wire = wire
@@ -84,7 +86,7 @@ class Node:
         settings = replace(settings, redis_url=f"unix://{wire.path}")
 
         async def start() -> Worker:
-            worker = Worker(settings, Verifier(), clock=self.loop.time, redis_time=redis_time)
+            worker = Worker(settings, Verifier(), clock=self.loop.time, redis_time=redis_time, partitions=partitions)
             await worker.start()
             return worker
 
@@ -106,13 +108,12 @@ class Node:
 
     def holds(self, team: str) -> list[Hold]:
         """The holds that the worker vouches for."""
-        return [hold for hold in self.worker.holds_of(team) if not hold.gone]
+        internals: Any = self.worker
+        return [hold for hold in internals._members.holds_of(team) if not hold.gone]
 
     def lanes(self) -> set[str]:
         """The teams that it keeps something of."""
-        internals: Any = self.worker
-        teams: set[str] = internals._store.teams()
-        return teams
+        return {team for partition in self.worker.partitions for team in partition.store.teams()}
 
     def close(self) -> None:
         """End it, and see that nothing of it has failed."""
@@ -135,9 +136,6 @@ class Node:
 
     async def _end(self) -> None:
         await self.worker.stop()
-        # The connection that probes went out on; a process that ends needs no more than that.
-        internals: Any = self.worker
-        await internals._feed._client.aclose()
 
 
 class Tab:

@@ -109,7 +109,7 @@ class Oracle:
     def carried_out(self, node: Node, request: Request, replies: Sequence[Any]) -> None:
         """Something was carried out."""
         for command, reply in zip(request.commands, replies, strict=True):
-            if command.operation == "claim":
+            if command.operation == "claim" and command.key == self._keys.due:
                 self._claimed(node, command.arguments[0].decode(), reply[0] == 1)
             elif command.operation == "hold" and reply[0] == b"ok":
                 self._held(

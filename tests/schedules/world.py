@@ -21,6 +21,7 @@ from presence_server.core.status import OFFLINE
 from presence_server.settings import Settings
 from presence_server.store.keys import Keys
 from presence_server.store.scripts import Scripts
+from presence_server.store.slots import Partition, number_of
 from presence_server.store.types import Standing
 from tests.schedules.line import Ear, Line
 from tests.schedules.memory import Memory, recall, remember
@@ -60,10 +61,18 @@ class World(People):
         idle_ms: the idle timeout.
         teams: of every connection.
         keep: remember what Valkey held before each of the last writes, so that they can be lost.
+        partitions: how many there are; what is said of the index is said of that of the first team's.
     """
 
     def __init__(
-        self, valkey: Valkey, prefix: str, *, idle_ms: int = IDLE_MS, teams: Sequence[str] = ("t",), keep: bool = False
+        self,
+        valkey: Valkey,
+        prefix: str,
+        *,
+        idle_ms: int = IDLE_MS,
+        teams: Sequence[str] = ("t",),
+        keep: bool = False,
+        partitions: int = 1,
     ) -> None:
         random.seed(0)
         self.time = Time()
@@ -76,7 +85,8 @@ class World(People):
             disconnect_grace_ms=GRACE_MS,
         )
         self.idle_ms, self.grace_ms = idle_ms, GRACE_MS
-        self.keys = Keys(prefix, 0)
+        self.partitions = partitions
+        self.keys = Keys(prefix, 0, Partition(number_of(self.teams[0], partitions), partitions))
         self.client = redis.Redis(unix_socket_path=str(valkey.socket))
         self.nodes: dict[str, Node] = {}
         self.all_nodes: list[Node] = []
@@ -189,7 +199,9 @@ class World(People):
             after=lambda request, replies: self.oracle.carried_out(node, request, replies),
             sync=self._sync,
         )
-        node = self.nodes[slot] = Node(slot, self.settings, wire, self.time, _REDIS_TIME, self.oracle.active)
+        node = self.nodes[slot] = Node(
+            slot, self.settings, wire, self.time, _REDIS_TIME, self.oracle.active, self.partitions
+        )
         self.all_nodes.append(node)
         return node
 
@@ -255,7 +267,8 @@ class World(People):
 
     def restore(self, memory: Memory, *, of: str = "", silent: bool = False) -> None:
         """Redis is as it was, in a failover; see `forget`."""
-        recall(self.client, memory, f"{self._prefix}:{{{of}}}" if of else f"{self._prefix}:")
+        start = {"": f"{self._prefix}:", "due": self.keys.due}.get(of) or self.keys.team(of)
+        recall(self.client, memory, start)
         self.oracle.rolled_back(of)
         if not silent:
             for node in self.all_nodes:

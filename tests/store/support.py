@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import redis
@@ -15,11 +16,12 @@ from presence_server.live.counters import Counters
 from presence_server.live.sweeper import Sweeper
 from presence_server.settings import Settings
 from presence_server.store import tasks
-from presence_server.store.connect import database_of, open_pool
 from presence_server.store.hold import Hold
-from presence_server.store.keys import Keys
+from presence_server.store.link import Refused
 from presence_server.store.operations.claim import AT_ONCE
 from presence_server.store.scripts import GAP_MS, REDIS_TIME
+from presence_server.store.single import Single
+from presence_server.store.slots import WHOLE
 from presence_server.store.store import Store
 from presence_server.store.types import Claim, Page, Reply, Standing, standing_of
 from tests.support.timing import SOON_S
@@ -105,9 +107,11 @@ class Party:
         times: dict[str, Any] = {"redis_time": REDIS_TIME}
         if clock is not None:
             times = {"clock": clock.now_s, "redis_time": TEST_TIME}
-        keys = Keys(settings.key_prefix, database_of(url))
-        self.store = Store(settings, open_pool(url), keys, self, self._spawn, name=name, **times)
         self.now_s: Callable[[], float] = times.get("clock", asyncio.get_running_loop().time)
+        self._backend = Single(replace(settings, redis_url=url), self.now_s, times["redis_time"])
+        keys = self._backend.keys(WHOLE)
+        link, scripts = self._backend.link(keys), self._backend.scripts
+        self.store = Store(settings, link, scripts, keys, self, self._spawn, name=name, clock=self.now_s)
         self.counters = Counters()
         self.sweeper = Sweeper(self.store, self.counters)
 
@@ -126,7 +130,7 @@ class Party:
             yield self
         finally:
             await tasks.end(self._tasks)
-            await self.store.link.close()
+            await self._backend.close()
         failures = [task.exception() for task in self._tasks if not task.cancelled()]
         assert not any(failures), failures
 
@@ -153,6 +157,9 @@ class Party:
         for hold in list(self.holds.values()):
             if hold.key == (user, session):
                 self._end(hold)
+
+    async def signed_out(self, sessions: Sequence[tuple[str, str]]) -> list[bool]:
+        return await self.store.reads.signed_out(sessions)
 
     async def write_back(self, team: str) -> None:
         self.lost.append(team)
@@ -238,7 +245,9 @@ class Party:
         return await self.store.reads.changes(team, since)
 
     async def standing(self, team: str = TEAM) -> Standing:
-        return standing_of((await self.store.reads.marks([team]))[0])
+        [raw] = await self.store.reads.marks([team])
+        assert not isinstance(raw, Refused)
+        return standing_of(raw)
 
     # --- the beat, and sweeps ---------------------------------------------------------------------------------------
 

@@ -79,6 +79,15 @@ async def test_one_team_with_broken_keys_is_that_team_s_trouble_alone(
     await broken.expect("feed", live=False, team=site.team, within_s=AGAIN_S)
     await well.choose("busy")
     await well.sees("juan", "busy")
+    # Who is in both comes into the one, and as soon as may be into the other.
+    both = await site.connect("ana", teams=[site.team, other], settled=False)
+    assert set((await both.expect("welcome"))["teams"]) == {site.team, other}
+    await both.expect("feed", live=False, team=site.team)
+    await both.sees("juan", "busy", team=other)
+    refused = await both.request("set_status", status="busy")
+    assert (refused["type"], refused["code"]) == ("error", "unavailable")
+    assert site.team in refused["message"]
+    await well.sees("ana", "busy")
     assert await _ready(site) == 200
     stored.client_kill_filter(_type="pubsub")
     await well.expect("feed", live=False, within_s=AGAIN_S)
@@ -91,6 +100,8 @@ async def test_one_team_with_broken_keys_is_that_team_s_trouble_alone(
     await broken.expect("feed", live=True, team=site.team, within_s=2 * AGAIN_S)
     await broken.choose("online")
     await broken.sees("maria", "online")
+    await both.expect("feed", live=True, team=site.team)
+    assert both.view(site.team).statuses() == {"maria": "online", "ana": "online"}
 
 
 async def test_who_is_back_first_after_an_outage_sweeps_nobody_away(new_site: NewSite, valkey: Valkey) -> None:

@@ -80,10 +80,8 @@ class Presence(Connections):
         nothing = cast(Any, None)
         self.members = Members(nothing, self.pulse, self.worker.counters, 20, time.monotonic)
         super().__init__(
-            store=nothing,
+            partitions=nothing,
             members=self.members,
-            teams=nothing,
-            inputs=nothing,
             opening=nothing,
             access=nothing,
             pulse=self.pulse,
