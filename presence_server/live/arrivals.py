@@ -89,10 +89,12 @@ class Arrivals:
         active_s: float,
         issued_at_s: float,
         added: list[Membership] | None = None,
+        *,
+        elsewhere: bool = False,
     ) -> list[Arrival]:
         """Join teams, and wait until their rosters contain all that was acknowledged anywhere before.
 
-        Those in trouble are waited for no longer than for the others, unless all of them are.
+        Those in trouble are waited for no longer than for the others, unless there are no others.
 
         Args:
             connection: whose `memberships` these become.
@@ -100,6 +102,7 @@ class Arrivals:
             active_s: the last input, by the monotonic clock.
             issued_at_s: the token's `iat`.
             added: gets the memberships as they are made, for whoever takes them back should this fail.
+            elsewhere: whether the connection is in other teams, and stays there.
 
         Raises:
             errors.Unavailable: Redis refuses all of them.
@@ -119,7 +122,7 @@ class Arrivals:
                 added += [arrival.membership for arrival in arrivals]
             for arrival in arrivals:
                 self._start(connection, arrival)
-            await _decided(arrivals)
+            await _decided(arrivals, elsewhere=elsewhere)
         except BaseException:
             for arrival in arrivals:
                 arrival.task.cancel()
@@ -179,12 +182,12 @@ async def _arrive(connection: Connection, arrival: Arrival) -> str | None:
     return None if hold.ended else chosen
 
 
-async def _decided(arrivals: Sequence[Arrival]) -> None:
-    """Wait until all have arrived or were refused, or at least one was and all others are in trouble."""
+async def _decided(arrivals: Sequence[Arrival], *, elsewhere: bool) -> None:
+    """Wait until all have arrived or were refused, or only those in trouble are left, and are not all there is."""
     while under_way := [arrival for arrival in arrivals if arrival.under_way]:
         await asyncio.wait([arrival.task for arrival in under_way], timeout=_LOOK_S)
         under_way = [arrival for arrival in arrivals if arrival.under_way]
-        if len(under_way) < len(arrivals):
+        if elsewhere or len(under_way) < len(arrivals):
             if all(arrival.in_trouble for arrival in under_way):
                 return
         elif all(arrival.failure is not None for arrival in under_way):

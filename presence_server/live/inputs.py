@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from presence_server.core.status import OFFLINE
 from presence_server.live.members import Members
 from presence_server.store.hold import Hold
-from presence_server.store.link import OutOfReach, Refused
+from presence_server.store.link import OutOfReach, Refused, Unreached
 from presence_server.store.store import Store
 
 MOST_S: Final = 60.0
@@ -91,15 +91,16 @@ class Inputs:
     def _note(self, hold: Hold, now_s: float) -> None:
         due_s = hold.told_s + _SHARE * min(MOST_S, self._statuses.idle_timeout_s(hold.team) / 4)
         if due_s < self._due_s.get(hold.team, float("inf")):
-            self._due_s[hold.team] = due_s
-            if due_s <= now_s:
+            # Whoever waits for nothing has to begin to look at the clock.
+            if due_s <= now_s or not self._due_s:
                 self._wake.set()
+            self._due_s[hold.team] = due_s
 
     async def run(self) -> None:
         """Tell what is due, until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(_TICK_S):
+                async with asyncio.timeout(_TICK_S if self._due_s else None):
                     await self._wake.wait()
                 # What else came in this turn goes along.
                 await asyncio.sleep(0)
@@ -113,7 +114,7 @@ class Inputs:
                     del self._due_s[team]
                 await self._tell(due)
 
-    async def _tell(self, teams: Iterable[str]) -> None:
+    async def _tell(self, teams: Collection[str]) -> None:
         shown: dict[str, list[tuple[str, float]]] = {}
         others: dict[str, list[tuple[str, float]]] = {}
         holds: list[tuple[Hold, float]] = []
@@ -125,15 +126,15 @@ class Inputs:
             for team in await self._store.repairs.tell_input(shown.items()):
                 # Some of them have gone idle, or newer input of theirs is known from elsewhere: the script tells which.
                 others.setdefault(team, []).extend(shown[team])
-            for team, inputs in others.items():
-                await self._touch(team, inputs)
+            untold = {team for team, inputs in others.items() if not await self._touch(team, inputs)}
         except OutOfReach as exc:
-            for hold, _ in holds:
-                self._due_s[hold.team] = 0.0
+            untold = set(teams)
             self._store.down(str(exc))
-            return
         for hold, active_s in holds:
-            hold.told_s = max(hold.told_s, active_s)
+            if hold.team in untold:
+                self._due_s[hold.team] = 0.0
+            else:
+                hold.told_s = max(hold.told_s, active_s)
 
     def _news_of(self, team: str, holds: list[tuple[Hold, float]]) -> dict[str, float]:
         news: dict[str, float] = {}
@@ -144,8 +145,12 @@ class Inputs:
                 holds.append((hold, hold.active_s))
         return news
 
-    async def _touch(self, team: str, inputs: list[tuple[str, float]]) -> None:
+    async def _touch(self, team: str, inputs: list[tuple[str, float]]) -> bool:
+        """Let the script tell; False where it is to be told again."""
         try:
             await self._store.repairs.touch(team, inputs)
+        except Unreached:
+            return False
         except Refused as exc:
             logger.error("Redis refused input of team %s: %s", team, exc)
+        return True

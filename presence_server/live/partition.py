@@ -42,6 +42,9 @@ class Host(Protocol):
     def live_changed(self, partition: Partition) -> None:
         """A partition's statuses have become fresh, or may be stale."""
 
+    def reach_changed(self, why: str) -> None:
+        """Redis is within a partition's reach, or is not and why."""
+
     def hear_control(self, message: dict[str, Any]) -> None:
         """A message to all workers has come."""
 
@@ -84,7 +87,7 @@ class Partition:
         self._spawn = spawn
         self._lease_s = settings.lease_ttl_ms / 1000
         self.store = Store(settings, backend.link(keys), backend.scripts, keys, self, spawn.part, clock=shared.clock)
-        ears = Ears(self._hear, host.hear_control, self._feed_down)
+        ears = Ears(self._hear, self._lost, host.hear_control, self._feed_down)
         self._feed = backend.subscription(keys, self.store.lease.name, ears)
         self.teams = Teams(self._feed, spawn.part, shared.clock)
         self.inputs = Inputs(self.store, shared.members, self.teams, shared.clock)
@@ -148,12 +151,13 @@ class Partition:
         except (OutOfReach, Refused) as exc:
             self.store.down(str(exc))
 
-    def _tell_live(self, live: bool) -> None:
+    def _tell_live(self, live: bool, why: str) -> None:
         self.teams.set_live(live)
         if live:
             self.inputs.tell_now()
-        if live != self.live:
-            self.live = live
+        changed, self.live = live != self.live, live
+        self._host.reach_changed(why)
+        if changed:
             self._host.live_changed(self)
 
     # --- what the store asks and tells ------------------------------------------------------------------------------
@@ -200,6 +204,9 @@ class Partition:
 
     def _hear(self, team: str, raw: bytes) -> None:
         self.teams.hear(team, raw)
+
+    def _lost(self, team: str) -> None:
+        self.teams.lost(team)
 
     def _feed_down(self, why: str) -> None:
         self._recovery.needed(why)

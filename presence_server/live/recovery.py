@@ -46,7 +46,7 @@ class Recovery:
         heart: beats.
         teams: whose rosters are brought up to date.
         audit: looks at them.
-        on_live: is told whether statuses are fresh.
+        on_live: is told whether statuses are fresh, and why not.
         clock: a monotonic clock, seconds.
     """
 
@@ -57,7 +57,7 @@ class Recovery:
         heart: Heart,
         teams: Teams,
         audit: Audit,
-        on_live: Callable[[bool], None],
+        on_live: Callable[[bool, str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -75,10 +75,9 @@ class Recovery:
         """Redis went out of reach, the subscription broke, or the data is another."""
         self._breaks += 1
         if not self._needed.is_set():
-            logger.warning("Redis out of reach: %s", why)
             self._needed.set()
             self._store.down(why)
-            self._on_live(False)
+            self._on_live(False, why)
 
     async def run(self) -> None:
         """Recover whenever needed, until cancelled."""
@@ -93,13 +92,12 @@ class Recovery:
                         break
                 except (OutOfReach, Refused) as exc:
                     if not complained:
-                        logger.warning("Redis cannot be reached, trying again: %s", exc)
+                        self._on_live(False, str(exc))
                         complained = True
                     await asyncio.sleep(random.uniform(RETRY_S / 4, RETRY_S))
             self._needed.clear()
             self._store.resume()
-            self._on_live(True)
-            logger.info("Redis within reach, statuses are fresh")
+            self._on_live(True, "")
 
     async def _recover(self) -> None:
         for team in self._teams.followed():

@@ -10,9 +10,10 @@ from typing import Any, Final
 from presence_server.core.roster import NO_MARK, Mark
 from presence_server.core.status import OFFLINE
 from presence_server.live.counters import ResyncCause
+from presence_server.live.replica import BROKEN_S
 from presence_server.live.team import Spawning, Surroundings, Team
 from presence_server.store.backend import Subscription
-from presence_server.store.link import OutOfReach
+from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.types import Reply
 
 # How long a team that nobody here is in any more is kept: reloads and reconnects come back to it.
@@ -122,17 +123,34 @@ class Teams:
         return team
 
     async def _open(self, team: Team) -> None:
+        failed = 0
         while self._teams.get(team.name) is team:
             await self._live.wait()
             try:
                 await self._feed.subscribe(team.name)
                 # From here on a recovery reads it too.
                 team.followed = True
+                if failed > 1:
+                    team.set_refused(False)
                 await team.replica.read_patiently()
                 return
             except OutOfReach as exc:
                 self._around.store.down(str(exc))
                 await asyncio.sleep(0)
+            except Refused:
+                # Its own trouble, tried again until it passes; a slot that has just moved is no trouble yet.
+                failed += 1
+                if failed > 1:
+                    team.set_refused(True)
+                await asyncio.sleep(BROKEN_S if failed > 1 else BROKEN_S / 10)
+
+    def lost(self, name: str) -> None:
+        """A team's channel, alone of the others, is not followed any more: follow it anew, and read what was missed."""
+        team = self._teams.get(name)
+        if team is not None and team.followed:
+            team.followed = False
+            team.replica.pause()
+            self._spawn(self._open(team))
 
     async def close_empty(self) -> None:
         """Leave the teams that nobody has needed for a while.

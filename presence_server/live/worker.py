@@ -27,10 +27,11 @@ from presence_server.live.opening import Opening, Verifier
 from presence_server.live.partition import Partition, Shared
 from presence_server.live.partitions import Partitions
 from presence_server.live.pulse import Pulse
+from presence_server.live.reach import Reach
 from presence_server.live.spawn import Spawn
 from presence_server.settings import Settings
+from presence_server.store.backends import open_backend
 from presence_server.store.scripts import REDIS_TIME
-from presence_server.store.single import Single
 
 TICK_S: Final = 0.5
 logger: Final = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Worker:
         verifier: checks tokens.
         clock: a monotonic clock, seconds.
         redis_time: the Lua expression of Redis's clock; tests have a clock of their own.
-        partitions: how many a single Redis is divided into; more than one is for tests.
+        partitions: how many teams are divided into, where tests want another number than in service.
 
     Attributes:
         access: reads and writes for HTTP.
@@ -63,7 +64,7 @@ class Worker:
         *,
         clock: Callable[[], float] = time.monotonic,
         redis_time: str = REDIS_TIME,
-        partitions: int = 1,
+        partitions: int | None = None,
     ) -> None:
         if settings.redis_url is None:
             raise errors.StartupError("Expected settings with a Redis URL, got none; start an embedded Valkey first")
@@ -74,9 +75,10 @@ class Worker:
         self.failure: BaseException | None = None
         self._clock = clock
         self._spawn = Spawn(self._part_failed)
-        self._backend = Single(settings, clock, redis_time, partitions)
+        self._backend = open_backend(settings, clock, redis_time, partitions)
         self._pulse = Pulse(settings.ping_interval_s, settings.ping_timeout_s, self._end, clock)
         self.partitions = Partitions()
+        self._reach = Reach(lambda: (len(self.partitions), sum(each.live for each in self.partitions)))
         self._members = Members(self.partitions, self._pulse, self.counters, settings.max_connections_per_user, clock)
         shared = Shared(settings, self._backend, self._members, self.counters, self._spawn, Rhythm(), clock)
         keys = [self._backend.keys(each) for each in self._backend.partitions()]
@@ -108,6 +110,7 @@ class Worker:
         """Begin to work; Redis need not be there yet."""
         for partition in self.partitions:
             partition.start()
+        self._spawn.part(self._backend.watch(self._moved))
         self._spawn.part(self._pulse.run())
         self._spawn.part(self._tick())
 
@@ -130,6 +133,7 @@ class Worker:
     async def stop(self) -> None:
         """Stop working and close what is open."""
         await self._spawn.end()
+        self._reach.close()
         for partition in self.partitions:
             await partition.stop()
         await self._backend.close()
@@ -187,6 +191,14 @@ class Worker:
         for connection in self._members.all():
             if connection.state is State.OPEN:
                 connection.socket.write(frame)
+
+    def reach_changed(self, why: str) -> None:
+        """Redis is within a partition's reach, or is not and why."""
+        self._reach.changed(why)
+
+    def _moved(self, why: str) -> None:
+        for partition in self.partitions:
+            partition.out_of_reach(why)
 
     async def signed_out(self, sessions: Sequence[tuple[str, str]]) -> list[bool]:
         """Tell of each user and session whether it is signed out for good."""

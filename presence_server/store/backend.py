@@ -16,11 +16,13 @@ class Ears(NamedTuple):
 
     Attributes:
         on_update: is given a team and a message of its channel.
+        on_lost: is given a team whose channel, alone of the others, is not followed any more; `subscribe` does it anew.
         on_control: is given a message of the workers' channel.
         on_down: is called when the subscription broke; `connect` makes a new one.
     """
 
     on_update: Callable[[str, bytes], None]
+    on_lost: Callable[[str], None]
     on_control: Callable[[Any], None]
     on_down: Callable[[str], None]
 
@@ -40,6 +42,7 @@ class Subscription(Protocol):
 
         Raises:
             OutOfReach: Redis is; the team stays wanted, and `connect` includes it.
+            Refused: this team's channel cannot be had now.
         """
 
     async def unsubscribe(self, team: str) -> None:
@@ -79,6 +82,9 @@ class Backend(Protocol):
 
     def subscription(self, keys: Keys, name: str, ears: Ears) -> Subscription:
         """Follows the teams of a partition; `name` is the worker's, by which it knows its own probes."""
+
+    async def watch(self, on_moved: Callable[[str], None]) -> None:
+        """Look every now and then whether Redis is where it was, until cancelled; else tell why not."""
 
     async def close(self) -> None:
         """Close all connections."""

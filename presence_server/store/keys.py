@@ -47,6 +47,10 @@ class Keys:
         """The team whose feed a channel is."""
         return channel[self._skip : -len(self.feed_suffix) - 1]
 
+    def probe(self, tag: str, name: str) -> str:
+        """The channel by which a worker looks whether what it subscribed to at one node still comes."""
+        return f"{self._prefix}:{{{tag}}}:probe:{name}"
+
     def signed_out(self, user: str, session: str) -> str:
         """The key that stands while a session is signed out for good: in a slot of its own, or with the index."""
         if self._whole:

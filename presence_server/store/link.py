@@ -60,8 +60,10 @@ class Executor(Protocol):
         failures: how many pipelines failed.
     """
 
-    calls: int
-    failures: int
+    @property
+    def calls(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
 
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands at once and return their replies, in order.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from importlib import resources
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from presence_server.settings import Settings
 
@@ -17,6 +17,8 @@ CLAIM_MS: Final = 1_000
 GAP_MS: Final = 2_000
 
 REDIS_TIME: Final = "redis.call('TIME')"
+
+Publish: TypeAlias = Literal["PUBLISH", "SPUBLISH"]
 
 # Each script's name, and what stands in front of it.
 _READ: Final = ("team",)
@@ -69,9 +71,12 @@ class Scripts:
         settings: whose defaults are bound.
         feed_suffix: what makes a team's base its channel.
         time: the Lua expression of Redis's clock, as `TIME` gives it; tests have a clock of their own.
+        publish: the command that publishes: to a whole server, or to the shard that has the channel's slot.
     """
 
-    def __init__(self, settings: Settings, feed_suffix: str, *, time: str = REDIS_TIME) -> None:
+    def __init__(
+        self, settings: Settings, feed_suffix: str, *, time: str = REDIS_TIME, publish: Publish = "PUBLISH"
+    ) -> None:
         constants = {
             "LEASE_MS": settings.lease_ttl_ms,
             "GRACE_MS": settings.disconnect_grace_ms,
@@ -81,7 +86,7 @@ class Scripts:
             "CLAIM_MS": CLAIM_MS,
             "GAP_MS": GAP_MS,
             "KEEP_MS": settings.remember_ms + settings.lease_ttl_ms,
-            "PUBLISH": "'PUBLISH'",
+            "PUBLISH": f"'{publish}'",
             "FEED": f"'{feed_suffix}'",
         }
         bound = "".join(f"local {name} = {value}\n" for name, value in constants.items())

@@ -1,16 +1,20 @@
-"""One Redis for all: connections that are shared by however many partitions, which is one but for tests."""
+"""One Redis, or the one that Sentinels name: for all partitions, which is one but for tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from redis.asyncio import Redis
+
+from presence_server.address import Address
 from presence_server.settings import Settings
 from presence_server.store.backend import Ears
-from presence_server.store.connect import database_of, open_client, open_pool
+from presence_server.store.connect import open_client, open_pool
 from presence_server.store.feed import Feed
 from presence_server.store.keys import Keys, feed_suffix
 from presence_server.store.link import Executor, Link
 from presence_server.store.scripts import Scripts
+from presence_server.store.sentinel import watch
 from presence_server.store.slots import Partition, partitions
 
 
@@ -18,20 +22,29 @@ class Single:
     """One Redis.
 
     Args:
-        settings: with `redis_url` set.
+        settings: of the worker.
+        address: of Redis.
         clock: a monotonic clock, seconds.
         redis_time: the Lua expression of Redis's clock.
         partitions: how many partitions teams lie in.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float], redis_time: str, partitions: int = 1) -> None:
-        url = settings.redis_url or ""
-        self._database = database_of(url)
+    def __init__(
+        self,
+        settings: Settings,
+        address: Address,
+        clock: Callable[[], float],
+        redis_time: str,
+        partitions: int = 1,
+    ) -> None:
+        self._database = address.database
         self._prefix = settings.key_prefix
         self._count = partitions
         self.scripts = Scripts(settings, feed_suffix(self._database), time=redis_time)
-        self._link = Link(open_pool(url), self.scripts, clock)
-        self._client = open_client(url)
+        self._address = address
+        self._pool = open_pool(address)
+        self._link = Link(self._pool, self.scripts, clock)
+        self._clients: list[Redis] = []
 
     @property
     def calls(self) -> int:
@@ -56,9 +69,11 @@ class Single:
         return self._link
 
     def subscription(self, keys: Keys, name: str, ears: Ears) -> Feed:
-        """Follows teams."""
+        """Follows teams, over connections that no other partition has."""
+        client = open_client(self._address)
+        self._clients.append(client)
         return Feed(
-            self._client,
+            client,
             name,
             keys,
             on_update=ears.on_update,
@@ -66,7 +81,12 @@ class Single:
             on_down=ears.on_down,
         )
 
+    async def watch(self, on_moved: Callable[[str], None]) -> None:
+        """Look every now and then whether the master is where it was."""
+        await watch([self._pool, *[client.connection_pool for client in self._clients]], on_moved)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._link.close()
-        await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()

@@ -8,7 +8,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from benchmark import phases, scripts, store_cases
+from benchmark import cluster_cases, phases, scripts, store_cases
 from benchmark.phases import Phase
 from benchmark.results import Results
 
@@ -138,6 +138,12 @@ CASES: Final = (
         "10,000 sockets in teams of 100 and of 1,000, and in one, each watching 50",
         Effort.LARGE,
         (replace(_MANY, team_size=100), replace(_MANY, team_size=1_000), replace(_MANY, watched=50)),
+    ),
+    Case(
+        "cluster",
+        "10,000 users in teams of ten without sockets, on one Valkey and on three masters",
+        Effort.LARGE,
+        alone=cluster_cases.cluster,
     ),
     Case(
         "million",

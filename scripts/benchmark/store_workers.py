@@ -99,6 +99,18 @@ class StoreWorker:
             self._worker.connections.received(self._connections[user], orjson.dumps(status))
         await _until(lambda: self._tally.acks >= before + count)
 
+    async def round_trips(self, count: int) -> list[float]:
+        """How long one choice after another takes to be acknowledged, each of them, seconds."""
+        took_s = []
+        for _, user in zip(range(count), itertools.cycle(self._connections), strict=False):
+            self._busy.symmetric_difference_update([user])
+            status = {"type": "set_status", "id": 0, "status": "busy" if user in self._busy else "online"}
+            acknowledged, started_s = self._tally.next_ack(), time.monotonic()
+            self._worker.connections.received(self._connections[user], orjson.dumps(status))
+            await acknowledged
+            took_s.append(time.monotonic() - started_s)
+        return took_s
+
     async def recovered(self) -> None:
         """Wait until statuses are fresh, and Redis has been told all."""
         await _until(lambda: self._worker.live)
@@ -137,6 +149,18 @@ class StoreWorker:
 class _Tally:
     acks = 0
     disturbed = 0
+    _next: asyncio.Future[None] | None = None
+
+    def next_ack(self) -> asyncio.Future[None]:
+        """Done with the next acknowledgement."""
+        self._next = asyncio.get_running_loop().create_future()
+        return self._next
+
+    def acknowledge(self, count: int) -> None:
+        """So many have come."""
+        self.acks += count
+        if count and self._next is not None and not self._next.done():
+            self._next.set_result(None)
 
 
 class _Silent:
@@ -148,7 +172,7 @@ class _Silent:
         self._tally = tally
 
     def write(self, frame: bytes) -> None:
-        self._tally.acks += b'"type":"ack"' in frame
+        self._tally.acknowledge(b'"type":"ack"' in frame)
         self._tally.disturbed += frame.count(b'"status":"offline"')
 
     def ping(self) -> None: ...

@@ -16,11 +16,11 @@ from presence_server.live.counters import Counters
 from presence_server.live.sweeper import Sweeper
 from presence_server.settings import Settings
 from presence_server.store import tasks
+from presence_server.store.backends import open_backend
 from presence_server.store.hold import Hold
 from presence_server.store.link import Refused
 from presence_server.store.operations.claim import AT_ONCE
 from presence_server.store.scripts import GAP_MS, REDIS_TIME
-from presence_server.store.single import Single
 from presence_server.store.slots import WHOLE
 from presence_server.store.store import Store
 from presence_server.store.types import Claim, Page, Reply, Standing, standing_of
@@ -108,9 +108,9 @@ class Party:
         if clock is not None:
             times = {"clock": clock.now_s, "redis_time": TEST_TIME}
         self.now_s: Callable[[], float] = times.get("clock", asyncio.get_running_loop().time)
-        self._backend = Single(replace(settings, redis_url=url), self.now_s, times["redis_time"])
-        keys = self._backend.keys(WHOLE)
-        link, scripts = self._backend.link(keys), self._backend.scripts
+        self.backend = open_backend(replace(settings, redis_url=url), self.now_s, times["redis_time"], 1)
+        keys = self.backend.keys(WHOLE)
+        link, scripts = self.backend.link(keys), self.backend.scripts
         self.store = Store(settings, link, scripts, keys, self, self._spawn, name=name, clock=self.now_s)
         self.counters = Counters()
         self.sweeper = Sweeper(self.store, self.counters)
@@ -130,7 +130,7 @@ class Party:
             yield self
         finally:
             await tasks.end(self._tasks)
-            await self._backend.close()
+            await self.backend.close()
         failures = [task.exception() for task in self._tasks if not task.cancelled()]
         assert not any(failures), failures
 

@@ -162,3 +162,12 @@ async def test_who_is_gone_before_redis_heard_of_him_is_not_told(bench: Bench) -
     assert told is not None
     with pytest.raises(errors.Unavailable, match="got one that has ended"):
         await told
+
+
+async def test_where_redis_refuses_what_comes_first_nobody_waits_for_his_choice(bench: Bench) -> None:
+    bench.tell(hold("juan"))
+    chosen = bench.choose("busy")
+    bench.lane.refuse_choices("refused")
+    with pytest.raises(errors.Unavailable, match="refused"):
+        await chosen
+    assert bench.take() == ["hold"]

@@ -1,0 +1,288 @@
+"""Subscriptions in a cluster: a team's channel is heard at the node that has its slot, over one connection by node.
+
+A node that breaks takes along the partitions whose index it has, and of others the teams alone that it has. What is
+said to all workers can be heard at any node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import orjson
+from redis import exceptions
+
+from presence_server.address import Node
+from presence_server.store.backend import Ears
+from presence_server.store.cluster.channels import Channels
+from presence_server.store.cluster.nodes import Nodes
+from presence_server.store.cluster.probes import Probes
+from presence_server.store.keys import Keys
+from presence_server.store.link import OutOfReach, Unreached
+from presence_server.store.slots import slot_of
+
+# How often a channel is looked for at another node before its slot counts as moving.
+_REDIRECTIONS: Final = 4
+# Between attempts to hear the workers' channel somewhere.
+_AGAIN_S: Final = 0.5
+
+
+class ClusterFeed:
+    """All subscriptions of a worker.
+
+    Args:
+        nodes: of the cluster.
+        keys: of any partition, for the names of what is not one team's.
+        name: the worker's, by which it knows its own probes.
+        clock: a monotonic clock, seconds.
+    """
+
+    def __init__(self, nodes: Nodes, keys: Keys, name: str, clock: Callable[[], float]) -> None:
+        self._nodes = nodes
+        self._control = keys.control
+        self._probes = Probes(nodes, keys, name, clock)
+        self._open: dict[Node, Channels] = {}
+        self._opening: dict[Node, asyncio.Lock] = {}
+        self._at: dict[bytes, Node] = {}
+        self._listeners: dict[bytes, Callable[[bytes, bytes], None]] = {}
+        self._parts: list[PartitionFeed] = []
+        self._control_at: Node | None = None
+        self._one_by_one = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
+
+    def part(self, keys: Keys, ears: Ears) -> PartitionFeed:
+        """The subscriptions of one partition."""
+        part = PartitionFeed(self, keys, ears)
+        self._parts.append(part)
+        return part
+
+    def owner(self, slot: int) -> Node | None:
+        """The node that has a slot."""
+        return self._nodes.topology.owner(slot)
+
+    def at(self, channel: str) -> Node | None:
+        """Where a channel is heard; None where it is not."""
+        return self._at.get(channel.encode())
+
+    async def follow(self, channels: Sequence[str], on_message: Callable[[bytes, bytes], None]) -> dict[str, Exception]:
+        """Hear channels, each where it is; returns those that cannot be heard, and why."""
+        failures: dict[str, Exception] = {channel: OutOfReach("nobody has its slot") for channel in channels}
+        for _ in range(_REDIRECTIONS):
+            by_node: dict[Node, list[str]] = {}
+            for channel in failures:
+                if (node := self.owner(slot_of(channel))) is not None:
+                    by_node.setdefault(node, []).append(channel)
+            found = await asyncio.gather(*[self._follow_at(node, some, on_message) for node, some in by_node.items()])
+            for results in found:
+                for channel, failure in results.items():
+                    if failure is None:
+                        del failures[channel]
+                    else:
+                        failures[channel] = failure
+            if not any(isinstance(failure, exceptions.MovedError) for failure in failures.values()):
+                break
+        if failures:
+            self._nodes.refresh_soon()
+        return failures
+
+    async def forget(self, channel: str) -> None:
+        """Hear a channel no more; a broken subscription is no reason to fail."""
+        node = self._at.pop(channel.encode(), None)
+        self._listeners.pop(channel.encode(), None)
+        if node is not None and (channels := self._open.get(node)) is not None:
+            with contextlib.suppress(OutOfReach):
+                await channels.ask("SUNSUBSCRIBE", [channel])
+
+    async def hear_control(self, first: Node | None) -> None:
+        """Hear the workers' channel somewhere, if need be at a node that is named.
+
+        Raises:
+            OutOfReach: that node is.
+        """
+        async with self._one_by_one:
+            if self._control_at is not None or first is None:
+                return
+            channels = await self._connection(first)
+            await channels.ask("SUBSCRIBE", [self._control])
+            self._control_at = first
+
+    async def probe(self, nodes: Iterable[Node]) -> None:
+        """See that what is published at nodes comes back; one that stays silent is given up."""
+        for node in set(nodes) & self._open.keys():
+            await self._probes.probe(node, self._open[node])
+
+    async def close(self) -> None:
+        """End all subscriptions."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        for channels in self._open.values():
+            await channels.close()
+        self._open.clear()
+
+    # --- by node ----------------------------------------------------------------------------------------------------
+
+    async def _follow_at(
+        self, node: Node, some: Sequence[str], on_message: Callable[[bytes, bytes], None]
+    ) -> dict[str, Exception | None]:
+        self._listeners.update((channel.encode(), on_message) for channel in some)
+        try:
+            results = await (await self._connection(node)).ask("SSUBSCRIBE", some)
+        except OutOfReach as exc:
+            return dict.fromkeys(some, exc)
+        for channel, failure in zip(some, results, strict=True):
+            if failure is None:
+                self._at[channel.encode()] = node
+            elif isinstance(failure, exceptions.MovedError):
+                self._nodes.topology.moved(failure.slot_id, Node(failure.host or node.host, failure.port))
+        return dict(zip(some, results, strict=True))
+
+    async def _connection(self, node: Node) -> Channels:
+        async with self._opening.setdefault(node, asyncio.Lock()):
+            channels = self._open.get(node)
+            if channels is None:
+                connection: Any = self._nodes.pool(node).make_connection()  # type: ignore[no-untyped-call]
+                channels = Channels(
+                    connection,
+                    on_message=self._hear,
+                    on_gone=self._gone,
+                    on_broken=partial(self._broken, node),
+                )
+                await channels.open()
+                self._open[node] = channels
+            return channels
+
+    # --- what is heard ----------------------------------------------------------------------------------------------
+
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        if channel == self._control.encode():
+            self._parts[0].ears.on_control(orjson.loads(data))
+        elif not self._probes.hear(channel, data) and (listener := self._listeners.get(channel)) is not None:
+            listener(channel, data)
+
+    def _gone(self, channel: bytes) -> None:
+        """A slot has moved away from where its channel was heard."""
+        self._nodes.refresh_soon()
+        self._probes.gone(channel)
+        if self._at.pop(channel, None) is not None:
+            for part in self._parts:
+                part.gone({channel})
+
+    def _broken(self, node: Node, why: str) -> None:
+        self._open.pop(node, None)
+        self._probes.forget(node)
+        gone = {channel for channel, at in self._at.items() if at == node}
+        for channel in gone:
+            del self._at[channel]
+        self._nodes.refresh_soon()
+        if self._control_at == node:
+            self._control_at = None
+            self._looking = asyncio.get_running_loop().create_task(self._hear_control_elsewhere())
+        for part in self._parts:
+            if part.is_at(node):
+                part.down(why, gone)
+            else:
+                part.gone(gone)
+
+    async def _hear_control_elsewhere(self) -> None:
+        """What was said there meanwhile is lost; sign-outs come by each team's own channel, too."""
+        while True:
+            for node in [*self._open, *self._nodes.topology.owners()]:
+                try:
+                    await self.hear_control(node)
+                    return
+                except OutOfReach:
+                    continue
+            await asyncio.sleep(_AGAIN_S)
+
+
+class PartitionFeed:
+    """The subscriptions of one partition's teams.
+
+    Args:
+        feed: of all partitions.
+        keys: names of keys.
+        ears: who hears.
+    """
+
+    def __init__(self, feed: ClusterFeed, keys: Keys, ears: Ears) -> None:
+        self.ears = ears
+        self._feed = feed
+        self._keys = keys
+        self._home = slot_of(keys.due)
+        self._teams: set[str] = set()
+
+    async def connect(self) -> None:
+        """Subscribe to all channels and wait for the confirmations; teams in trouble of their own come later.
+
+        Raises:
+            OutOfReach: the node that has the index is.
+        """
+        home = self._feed.owner(self._home)
+        await self._feed.hear_control(home)
+        failures = await self._feed.follow([self._keys.feed(team) for team in self._teams], self._hear)
+        for channel, failure in failures.items():
+            if self._feed.owner(slot_of(channel)) == home:
+                raise OutOfReach(str(failure)) from failure
+            self.ears.on_lost(self._keys.team_of_feed(channel))
+
+    async def subscribe(self, team: str) -> None:
+        """Subscribe to a team and wait for the confirmation; what is published from then on arrives.
+
+        Raises:
+            OutOfReach: the node that has the index is; the team stays wanted, and `connect` includes it.
+            Unreached: another node is, which has this team.
+        """
+        self._teams.add(team)
+        channel = self._keys.feed(team)
+        failures = await self._feed.follow([channel], self._hear)
+        if failures:
+            failure = failures[channel]
+            at_home = self._feed.owner(slot_of(channel)) == self._feed.owner(self._home)
+            if at_home and isinstance(failure, OutOfReach):
+                raise failure
+            raise Unreached(str(failure)) from failure
+
+    async def unsubscribe(self, team: str) -> None:
+        """Stop following a team; a broken subscription is no reason to fail."""
+        self._teams.discard(team)
+        await self._feed.forget(self._keys.feed(team))
+
+    async def probe(self) -> None:
+        """Publish a word at each node where teams are followed, and see that it comes back."""
+        places = {team: self._feed.at(self._keys.feed(team)) for team in self._teams}
+        for team, node in places.items():
+            owner = self._feed.owner(slot_of(self._keys.team(team)))
+            if node is not None and owner is not None and owner != node:
+                # A master that has become a replica goes on telling, for as long as it does.
+                await self._feed.forget(self._keys.feed(team))
+                self.ears.on_lost(team)
+        await self._feed.probe(node for node in places.values() if node is not None)
+
+    async def close(self) -> None:
+        """The connections are closed by whoever has them."""
+
+    # --- what is heard ----------------------------------------------------------------------------------------------
+
+    def is_at(self, node: Node) -> bool:
+        """Whether the partition's index is there."""
+        return self._feed.owner(self._home) == node
+
+    def down(self, why: str, channels: set[bytes]) -> None:
+        """The connection to the index's node broke, and with it these channels are not heard any more."""
+        if self._mine(channels):
+            self.ears.on_down(why)
+
+    def gone(self, channels: set[bytes]) -> None:
+        """These channels are not heard any more."""
+        for team in self._mine(channels):
+            self.ears.on_lost(team)
+
+    def _mine(self, channels: set[bytes]) -> list[str]:
+        return [team for team in self._teams if self._keys.feed(team).encode() in channels]
+
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        self.ears.on_update(self._keys.team_of_feed(channel.decode()), data)

@@ -1,0 +1,101 @@
+"""Commands to one node: what is asked for in one turn of the loop goes in one pipeline, whoever asks.
+
+A worker beats in each of many partitions twice a second; by node, that is one pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+from redis import exceptions
+
+from presence_server.store import tasks
+from presence_server.store.link import Command, Link, OutOfReach
+from presence_server.store.scripts import Scripts
+
+# Commands in one pipeline, unless somebody asks for more at once.
+_AT_MOST: Final = 200
+
+_Asked: TypeAlias = tuple[Sequence[Command], asyncio.Future[list[Any]]]
+
+
+class NodeLink:
+    """One node.
+
+    Args:
+        link: its connections.
+        scripts: those that commands may name.
+    """
+
+    def __init__(self, link: Link, scripts: Scripts) -> None:
+        self.link = link
+        self._scripts = scripts
+        self._waiting: list[_Asked] = []
+        self._pipelines: set[asyncio.Task[None]] = set()
+        # Why the last pipeline failed; empty if it did not.
+        self._silent = ""
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands in order; gives their replies, errors in their places.
+
+        As long as a node does not answer, it is tried by one pipeline at a time, and nobody waits behind that.
+
+        Raises:
+            OutOfReach: the node is; any of the commands may or may not have been carried out.
+        """
+        if self._silent and self._pipelines:
+            raise OutOfReach(f"no answer a moment ago: {self._silent}")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Any]] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append((commands, future))
+        return await future
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await tasks.end(self._pipelines)
+        await self.link.close()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        while waiting:
+            size, portion = 0, list[_Asked]()
+            while waiting and (not portion or size + len(waiting[0][0]) <= _AT_MOST):
+                size += len(waiting[0][0])
+                portion.append(waiting.pop(0))
+            task = asyncio.get_running_loop().create_task(self._pipeline(portion))
+            self._pipelines.add(task)
+            task.add_done_callback(self._pipelines.discard)
+
+    async def _pipeline(self, portion: Sequence[_Asked]) -> None:
+        try:
+            replies = await self._exchange([command for commands, _ in portion for command in commands])
+        except BaseException as exc:
+            failure = exc if isinstance(exc, OutOfReach) else OutOfReach("the connection was closed")
+            self._silent = str(failure)
+            for _, future in portion:
+                if not future.done():
+                    future.set_exception(failure)
+                    # Who asked may have gone.
+                    future.exception()
+            if not isinstance(exc, OutOfReach):
+                raise
+            return
+        self._silent = ""
+        for commands, future in portion:
+            mine, replies = replies[: len(commands)], replies[len(commands) :]
+            if not future.done():
+                future.set_result(mine)
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self.link.exchange(commands)
+        missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
+        if missing:
+            await self.link.exchange([("SCRIPT", "LOAD", script.source) for script in self._scripts.all()])
+            again = await self.link.exchange([commands[i] for i in missing])
+            for i, reply in zip(missing, again, strict=True):
+                replies[i] = reply
+        return replies
