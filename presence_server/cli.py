@@ -138,8 +138,6 @@ def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
 
     if settings.redis_url is not None and (wrong := objection(settings.redis_url)) is not None:
         raise SettingsError([f"PRESENCE_REDIS_URL: {wrong}"])
-    if settings.redis_url is not None and address.parse(settings.redis_url).topology == "cluster":
-        raise SettingsError(["PRESENCE_REDIS_URL: Expected one Redis, or Sentinels, got a cluster: not supported yet"])
     logs.configure(settings.log_level, settings.log_format)
     for sentence in advice(os.environ, settings):
         _logger.warning(sentence)

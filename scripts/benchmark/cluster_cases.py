@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,6 @@ _IDLE_S: Final = 20.0
 _CHANGES_PER_S: Final = 100
 _CHANGING_S: Final = 10.0
 _LONE: Final = 200
-_GRACE_MS: Final = 20_000
 # Commands that looking takes, and what nodes tell each other.
 _NOT_COUNTED: Final = frozenset({"info", "ping", "replconf"})
 
@@ -45,7 +45,7 @@ class _Spent(NamedTuple):
     written: list[int]
 
 
-def cluster(results: Results, scale: float, tell: Callable[[str], None]) -> None:
+def cluster(results: Results, scale: float, _old: Path | None, tell: Callable[[str], None]) -> None:
     """One worker of users in teams of ten, on one Valkey and on three masters."""
     teams = max(1, round(_USERS * scale / _TEAM))
     for serve in (_one, _three):
@@ -57,7 +57,7 @@ def cluster(results: Results, scale: float, tell: Callable[[str], None]) -> None
                 "presence",
             )
             tell(sheet.case)
-            worker.make(StoreWorker, servers.url, Place(0, teams, _TEAM), _GRACE_MS)
+            worker.make(StoreWorker, servers.url, Place(0, teams, _TEAM))
             worker.call(StoreWorker.start)
             worker.call(StoreWorker.enter)
             _idle(servers, worker, users, sheet)
@@ -92,7 +92,7 @@ def _concerned(results: Results, tell: Callable[[str], None]) -> None:
     with _three() as servers, Remote[StoreWorker]() as worker:
         sheet = Sheet(results, f"one team on {servers.what}", "presence")
         tell(sheet.case)
-        worker.make(StoreWorker, servers.url, Place(0, 1, _TEAM), _GRACE_MS)
+        worker.make(StoreWorker, servers.url, Place(0, 1, _TEAM))
         worker.call(StoreWorker.start)
         worker.call(StoreWorker.enter)
         written = sorted(_spend(servers, worker, lambda: worker.call(StoreWorker.round_trips, _LONE)).written)

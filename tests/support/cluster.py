@@ -14,7 +14,7 @@ import redis
 from presence_server.store.cluster.cluster import PARTITIONS
 from presence_server.store.slots import SLOTS, Partition, number_of, slot_of
 from tests.support.ports import free_port
-from tests.support.valkey import Valkey
+from tests.support.valkey import ACCOUNT, PASSWORD, Valkey
 
 NODE_TIMEOUT_MS = 1_000
 _WITHIN_S = 30.0
@@ -47,7 +47,17 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.tcp_port}" for node in self.nodes)
+        """For what is tested: with the rights that are documented, and no more."""
+        return f"redis+cluster://{ACCOUNT}:{PASSWORD}@{self._addresses}"
+
+    @property
+    def admin_url(self) -> str:
+        """For what tests do themselves."""
+        return f"redis+cluster://{self._addresses}"
+
+    @property
+    def _addresses(self) -> str:
+        return ",".join(f"127.0.0.1:{node.tcp_port}" for node in self.nodes)
 
     def close(self) -> None:
         self._stack.close()
@@ -193,7 +203,7 @@ class Cluster:
     # --- forming ------------------------------------------------------------------------------------------------------
 
     def _start_one(self) -> Valkey:
-        node = Valkey(tcp=True)
+        node = Valkey(tcp=True, cluster=True)
         self._bus_ports[node.tcp_port] = free_port()
         self._stack.callback(node.close)
         node.command += ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)]

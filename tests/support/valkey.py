@@ -25,11 +25,15 @@ _PREFIXES: Final = ("presence", "shared", "test-*")
 _RIGHTS: Final = re.compile(
     r"^ACL SETUSER presence on >PASSWORD resetkeys ~presence:\* resetchannels &presence:\* (.*?)^```", re.S | re.M
 )
+_CLUSTER_RIGHTS: Final = re.compile(r"^ACL SETUSER presence( \+cluster.*)$", re.M)
 
 
-def rights() -> list[str]:
-    """The rights of an account that are documented, for the prefixes that tests have."""
+def rights(*, cluster: bool = False) -> list[str]:
+    """The rights of an account that are documented, for the prefixes that tests have; for a cluster there are more."""
     (commands,) = _RIGHTS.findall(_OPERATIONS.read_text())
+    if cluster:
+        (more,) = _CLUSTER_RIGHTS.findall(_OPERATIONS.read_text())
+        commands += more
     names = [f"{kind}{prefix}:*" for prefix in _PREFIXES for kind in "~&"]
     # Where tests have a clock of their own, scripts read it.
     return ["on", f">{PASSWORD}", *names, "%R~clock-of-the-test", *commands.split()]
@@ -42,9 +46,12 @@ class Valkey(Process):
         tcp: listen on a TCP port instead of a unix socket.
         persistent: write every change to disk, so that a restart finds it.
         fsync: when it must have reached the disk: `always` at once, `everysec` within a second.
+        cluster: be one node of a cluster.
     """
 
-    def __init__(self, *, tcp: bool = False, persistent: bool = False, fsync: str = "always") -> None:
+    def __init__(
+        self, *, tcp: bool = False, persistent: bool = False, fsync: str = "always", cluster: bool = False
+    ) -> None:
         # Not pytest's temporary folder: the path of a unix socket may not be longer than about a hundred characters.
         directory = Path(tempfile.mkdtemp(prefix="valkey-test-"))
         self.data = directory / "data"
@@ -54,7 +61,7 @@ class Valkey(Process):
         command = [str(get_binary_path()), "--dir", str(self.data), "--save", "", "--port", str(self.tcp_port)]
         command += ["--bind", "127.0.0.1", "--unixsocket", str(self.socket), "--loglevel", "notice"]
         command += ["--appendonly", "yes" if persistent else "no", "--appendfsync", fsync]
-        command += ["--user", ACCOUNT, *rights()]
+        command += ["--user", ACCOUNT, *rights(cluster=cluster)]
         super().__init__("valkey", command, {"PATH": os.environ["PATH"]}, directory)
 
     @property

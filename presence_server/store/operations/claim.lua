@@ -4,6 +4,7 @@
 -- returns  1 if the worker is alive, now, born, born_at, number of workers restoring, the worker's last number here, the
 --          score that the claim left, 1 if there is more to claim at once, 1 if the clock was set back within a lease,
 --          gaps (JSON), [worker, …] alive, [team, its burials (JSON, "" for none), …]
+local HOUR_MS = 3600000
 local me, first, at_most = ARGV[1], ARGV[2] == '1', tonumber(ARGV[4])
 local state = redis.call('HMGET', clock_key, 'swept', 'born', 'born_at', 'gaps', 'back', 'scan')
 local swept, born, born_at = tonumber(state[1] or 0), state[2], tonumber(state[3] or now)
@@ -48,22 +49,35 @@ elseif now - swept > GAP_MS then
   redis.call('HSET', clock_key, 'gaps', cjson.encode(gaps))
 end
 redis.call('HSET', clock_key, 'swept', text(now))
-redis.call('PEXPIRE', clock_key, KEEP_MS)
-
-local alive = first or redis.call('ZSCORE', workers_key, me) ~= false
-if alive then
-  redis.call('ZADD', workers_key, text(now + LEASE_MS), me)
-  redis.call('HDEL', lifted_key, me)
+-- Not with every beat: there are very many.
+if math.floor(now / HOUR_MS) ~= math.floor(swept / HOUR_MS) or swept == now then
+  redis.call('PEXPIRE', clock_key, KEEP_MS + HOUR_MS)
 end
 
 -- Who has lapsed is taken from the list, and then buried team by team, in parts.
-for _, worker in ipairs(redis.call('ZRANGE', workers_key, '-inf', text(now), 'BYSCORE')) do
-  local till = math.max(tonumber(redis.call('ZSCORE', workers_key, worker)),
-    tonumber(redis.call('HGET', lifted_key, worker) or 0))
-  if till <= now then
+local known, workers, alive = redis.call('ZRANGE', workers_key, 0, -1, 'WITHSCORES'), {}, first
+for i = 1, #known, 2 do
+  local worker, till = known[i], tonumber(known[i + 1])
+  if worker == me then
+    alive = true
+  elseif till <= now then
+    till = math.max(till, tonumber(redis.call('HGET', lifted_key, worker) or 0))
+  end
+  if worker == me or till > now then
+    workers[#workers + 1] = worker
+  else
     redis.call('ZREM', workers_key, worker)
     redis.call('HDEL', lifted_key, worker)
     redis.call('ZADD', dead_key, text(till), worker)
+  end
+end
+if alive then
+  redis.call('ZADD', workers_key, text(now + LEASE_MS), me)
+  if first then
+    workers[#workers + 1] = me
+  end
+  if gaps[#gaps] and gaps[#gaps][2] >= now - 2 * LEASE_MS then
+    redis.call('HDEL', lifted_key, me)
   end
 end
 local parts = tonumber(ARGV[6])
@@ -95,13 +109,16 @@ if scan then
   end
 end
 
+local restoring = redis.call('ZCARD', restoring_key)
 if ARGV[5] == '1' then
   redis.call('ZADD', restoring_key, text(now + 5000), me)
   redis.call('PEXPIRE', restoring_key, 5000)
-end
-redis.call('ZREMRANGEBYSCORE', restoring_key, '-inf', text(now))
-if ARGV[5] ~= '1' then
+elseif restoring > 0 then
   redis.call('ZREM', restoring_key, me)
+end
+if ARGV[5] == '1' or restoring > 0 then
+  redis.call('ZREMRANGEBYSCORE', restoring_key, '-inf', text(now))
+  restoring = redis.call('ZCARD', restoring_key)
 end
 
 -- A claim takes the team out of :teams, so that who asks for it from now on leaves a trace there. What was claimed by a
@@ -125,8 +142,8 @@ if #due > 0 then
     teams[2 * i - 1], teams[2 * i] = team, burials[i] or ''
   end
 end
-return { alive and 1 or 0, now, born, born_at, redis.call('ZCARD', restoring_key),
+return { alive and 1 or 0, now, born, born_at, restoring,
   tonumber(redis.call('HGET', numbers_key, me) or 0), now + CLAIM_MS,
   (at_most > 0 and (#due == at_most or parts <= 0)) and 1 or 0,
   (back > 0 and now - back < LEASE_MS) and 1 or 0, cjson.encode(gaps),
-  redis.call('ZRANGE', workers_key, 0, -1), teams }
+  workers, teams }

@@ -52,7 +52,7 @@ async def test_where_nobody_listens_it_cannot_be_opened(listen: Callable[[str], 
     with pytest.raises(OutOfReach):
         await heard.channels.open()
     with pytest.raises(OutOfReach, match="broken"):
-        await heard.channels.ask("SSUBSCRIBE", ["a"])
+        await heard.channels.ask("SSUBSCRIBE", ["test-a:x"])
     assert heard.breaks == []
 
 
@@ -61,8 +61,8 @@ async def test_a_command_that_is_refused_is_one_channel_s_trouble(
 ) -> None:
     heard = listen(shared_valkey.url)
     await heard.channels.open()
-    assert [str(why)[:7] for why in await heard.channels.ask("NONSENSE", ["a", "b"])] == 2 * ["unknown"]
-    assert await heard.channels.ask("SUBSCRIBE", ["c"]) == [None]
+    assert [str(why)[:7] for why in await heard.channels.ask("NONSENSE", ["test-a:x", "test-b:x"])] == 2 * ["unknown"]
+    assert await heard.channels.ask("SUBSCRIBE", ["test-c:x"]) == [None]
 
 
 async def test_a_silent_node_is_given_up_once(
@@ -75,7 +75,7 @@ async def test_a_silent_node_is_given_up_once(
     valkey.pause()
     try:
         with pytest.raises(OutOfReach, match="not answered"):
-            await heard.channels.ask("SUBSCRIBE", ["a", "b"])
+            await heard.channels.ask("SUBSCRIBE", ["test-a:x", "test-b:x"])
     finally:
         valkey.resume()
     heard.channels.end("once more")
@@ -90,7 +90,7 @@ async def test_one_that_cannot_be_written_to_is_given_up(
     heard.connection._writer.transport.abort()
     heard.connection._writer.close()
     with pytest.raises(OutOfReach):
-        await heard.channels.ask("SUBSCRIBE", ["a"])
+        await heard.channels.ask("SUBSCRIBE", ["test-a:x"])
     assert len(heard.breaks) == 1
 
 
@@ -99,7 +99,7 @@ async def test_one_that_ends_with_the_last_answer_has_subscribed_to_nothing(
 ) -> None:
     heard = listen(shared_valkey.url)
     await heard.channels.open()
-    asking = asyncio.create_task(heard.channels.ask("SUBSCRIBE", ["a"]))
+    asking = asyncio.create_task(heard.channels.ask("SUBSCRIBE", ["test-a:x"]))
     while not heard.channels._expected:  # noqa: ASYNC110 - the answer comes before anything else wakes up
         await asyncio.sleep(0)
     heard.channels._expected[0].answered.add_done_callback(lambda _: heard.channels.end("just then"))
@@ -118,6 +118,6 @@ async def test_an_error_that_answers_nothing_is_a_break(listen: Callable[[str], 
 async def test_what_nobody_asked_for_is_passed_over(listen: Callable[[str], Heard], shared_valkey: Valkey) -> None:
     heard = listen(shared_valkey.url)
     await heard.channels.open()
-    await heard.connection.send_command("SUBSCRIBE", "unasked")
-    assert await heard.channels.ask("SUBSCRIBE", ["asked"]) == [None]
+    await heard.connection.send_command("SUBSCRIBE", "test-un:asked")
+    assert await heard.channels.ask("SUBSCRIBE", ["test-a:sked"]) == [None]
     assert heard.messages == []

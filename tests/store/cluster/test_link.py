@@ -57,7 +57,7 @@ async def test_each_goes_to_whoever_has_its_slot(
 
 
 async def test_what_has_no_key_goes_to_the_index_s_node(to_index: ClusterLink, place: Place) -> None:
-    information, heard = await to_index.execute([("INFO", "server"), ("PUBLISH", "nobody", "hears")])
+    information, heard = await to_index.execute([("INFO", "server"), ("PUBLISH", "test-no:body", "hears")])
     assert b"tcp_port:%d" % place.home.tcp_port in information
     assert heard == 0
 
@@ -117,15 +117,15 @@ async def test_nobody_waits_behind_who_tries_a_silent_node(
     away = node_of(place.away)
     with shared_cluster.frozen(place.away):
         with pytest.raises(OutOfReach):
-            await cluster_nodes.run(away, [("PING",)])
-        trying = asyncio.create_task(cluster_nodes.run(away, [("PING",)]))
+            await cluster_nodes.run(away, [("EXISTS", place.far)])
+        trying = asyncio.create_task(cluster_nodes.run(away, [("EXISTS", place.far)]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         with pytest.raises(OutOfReach, match="a moment ago"):
-            await cluster_nodes.run(away, [("PING",)])
+            await cluster_nodes.run(away, [("EXISTS", place.far)])
     with contextlib.suppress(OutOfReach):
         await trying
-    assert await cluster_nodes.run(away, [("PING",)]) == [b"PONG"]
+    assert await cluster_nodes.run(away, [("EXISTS", place.far)]) == [0]
 
 
 async def test_the_index_is_told_first(
@@ -229,7 +229,7 @@ async def test_one_who_gives_up_takes_it_from_nobody(cluster_nodes: Nodes, place
 
 
 async def test_what_is_under_way_when_all_is_closed_is_told_so(shared_cluster: Cluster, place: Place) -> None:
-    nodes = nodes_of(shared_cluster.url)
+    nodes = nodes_of(shared_cluster.admin_url)
     await nodes.refresh()
     asked = asyncio.create_task(nodes.run(node_of(place.home), [("BLPOP", place.index, 0)]))
     await asyncio.to_thread(shared_cluster.await_blocked, place.home)
