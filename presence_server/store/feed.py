@@ -69,9 +69,10 @@ class Feed:
             OutOfReach: Redis is.
         """
         await self.close()
-        # After a failover probes must not be published at the former master.
+        # After a failover probes must not be published at the former master. One under way keeps its connection:
+        # redis-py has an AttributeError where that is closed under it.
         with contextlib.suppress(*OUT_OF_REACH):
-            await self._client.connection_pool.disconnect()
+            await self._client.connection_pool.disconnect(inuse_connections=False)
         # A reader that reconnects by itself would hide the break, and with it what was missed.
         self._pubsub = self._client.pubsub()
         events = [self._expect(self._keys.control)]

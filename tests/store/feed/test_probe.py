@@ -51,6 +51,15 @@ class TestProbe:
         await probing
         assert listener.downs.empty()
 
+    async def test_one_that_is_under_way_however_far_is_not_cut_off(self, listener: Listener) -> None:
+        for turns in range(12):
+            probing = asyncio.create_task(listener.feed.probe())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await listener.feed.connect()
+            await probing
+        assert listener.downs.empty()
+
     async def test_a_server_out_of_reach_is_found(
         self, impatient: None, listen: Callable[..., Listener], own_valkey: Valkey
     ) -> None:
