@@ -90,7 +90,7 @@ class Arrivals:
         issued_at_s: float,
         added: list[Membership] | None = None,
         *,
-        elsewhere: bool = False,
+        kept: Sequence[str] = (),
     ) -> list[Arrival]:
         """Join teams, and wait until their rosters contain all that was acknowledged anywhere before.
 
@@ -102,7 +102,7 @@ class Arrivals:
             active_s: the last input, by the monotonic clock.
             issued_at_s: the token's `iat`.
             added: gets the memberships as they are made, for whoever takes them back should this fail.
-            elsewhere: whether the connection is in other teams, and stays there.
+            kept: teams that the connection is in, and stays in: for it there are others as long as one of them is well.
 
         Raises:
             errors.Unavailable: Redis refuses all of them.
@@ -122,7 +122,7 @@ class Arrivals:
                 added += [arrival.membership for arrival in arrivals]
             for arrival in arrivals:
                 self._start(connection, arrival)
-            await _decided(arrivals, elsewhere=elsewhere)
+            await self._decided(arrivals, kept)
         except BaseException:
             for arrival in arrivals:
                 arrival.task.cancel()
@@ -144,6 +144,19 @@ class Arrivals:
             connection.send(messages.feed(live=False, team=team.name))
             team.pending += 1
             arrival.task.add_done_callback(partial(self._late, connection, arrival, position))
+
+    async def _decided(self, arrivals: Sequence[Arrival], kept: Sequence[str]) -> None:
+        """Wait until all have arrived or were refused, or only those in trouble are left, and are not all there is."""
+        while under_way := [arrival for arrival in arrivals if arrival.under_way]:
+            await asyncio.wait([arrival.task for arrival in under_way], timeout=_LOOK_S)
+            under_way = [arrival for arrival in arrivals if arrival.under_way]
+            if len(under_way) < len(arrivals) or any(map(self._partitions.is_well, kept)):
+                if all(arrival.in_trouble for arrival in under_way):
+                    return
+            elif all(arrival.failure is not None for arrival in under_way):
+                failure = under_way[0].failure
+                assert failure is not None
+                raise failure
 
     def _start(self, connection: Connection, arrival: Arrival) -> None:
         work = _arrive(connection, arrival)
@@ -180,17 +193,3 @@ async def _arrive(connection: Connection, arrival: Arrival) -> str | None:
     if chosen is not None and not hold.ended:
         await arrival.team.replica.caught_up(mark)
     return None if hold.ended else chosen
-
-
-async def _decided(arrivals: Sequence[Arrival], *, elsewhere: bool) -> None:
-    """Wait until all have arrived or were refused, or only those in trouble are left, and are not all there is."""
-    while under_way := [arrival for arrival in arrivals if arrival.under_way]:
-        await asyncio.wait([arrival.task for arrival in under_way], timeout=_LOOK_S)
-        under_way = [arrival for arrival in arrivals if arrival.under_way]
-        if elsewhere or len(under_way) < len(arrivals):
-            if all(arrival.in_trouble for arrival in under_way):
-                return
-        elif all(arrival.failure is not None for arrival in under_way):
-            failure = under_way[0].failure
-            assert failure is not None
-            raise failure

@@ -132,10 +132,10 @@ class Opening:
             async with asyncio.timeout(PATIENCE_S):
                 claims = await self._renewed_claims(connection, renew)
                 missing = [team for team in claims.teams if team not in connection.teams]
-                elsewhere = len(missing) < len(claims.teams)
+                kept = [team for team in claims.teams if team not in missing]
                 active_s = max((m.hold.active_s for m in connection.memberships), default=self._clock())
                 arrivals = await self._arrivals.join(
-                    connection, missing, active_s, claims.issued_at_s, added, elsewhere=elsewhere
+                    connection, missing, active_s, claims.issued_at_s, added, kept=kept
                 )
         except BaseException:
             # What was joined for the new token goes with it.

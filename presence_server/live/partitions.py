@@ -36,6 +36,12 @@ class Partitions:
         """The partition that a team lies in."""
         return self._all[number_of(team, len(self._all))]
 
+    def is_well(self, name: str) -> bool:
+        """Whether a team that is followed is neither out of reach nor refused."""
+        partition = self.of(name)
+        team = partition.teams.get(name)
+        return partition.live and team is not None and not team.stale
+
     @property
     def live(self) -> bool:
         """Whether anything is within reach."""

@@ -83,6 +83,7 @@ async def test_one_team_with_broken_keys_is_that_team_s_trouble_alone(
     both = await site.connect("ana", teams=[site.team, other], settled=False)
     assert set((await both.expect("welcome"))["teams"]) == {site.team, other}
     await both.expect("feed", live=False, team=site.team)
+    await both.expect("snapshot", team=other)
     await both.sees("juan", "busy", team=other)
     refused = await both.request("set_status", status="busy")
     assert (refused["type"], refused["code"]) == ("error", "unavailable")
