@@ -65,6 +65,27 @@ async def test_who_is_back_within_the_grace_was_never_gone(party: Party, clock: 
     assert page.standing.mark.version == 1
 
 
+async def test_input_that_was_not_owed_yet_is_told_with_the_loss(party: Party, clock: Clock) -> None:
+    """Nobody is left to tell it later, and another connection of his must not idle too early (rules 4 and 10)."""
+    await party.join()
+    await party.join(session="s2", idle_ms=1_000)
+    await pass_time(clock, IDLE_MS - 2_000, party)
+    party.holds[TEAM, "maria", "s1"].active_s = clock.now_s()
+    await party.lost_for_good()
+    await pass_time(clock, 2_000, party)
+    await party.sweep()
+    assert await party.status() == ("online", "signed_in")
+    assert (await party.detail()).next_change_at == clock.now_ms - 2_000 + IDLE_MS
+
+
+async def test_input_just_before_the_loss_brings_back_who_was_idle(party: Party, clock: Clock) -> None:
+    await party.join(idle_ms=IDLE_MS)
+    assert await party.status() == ("offline", "idle")
+    party.holds[TEAM, "maria", "s1"].active_s = clock.now_s()
+    await party.lost_for_good()
+    assert await party.status() == ("online", "active")
+
+
 async def test_one_of_several_connections_lost_changes_only_their_number(party: Party, clock: Clock) -> None:
     await party.join()
     await party.join()

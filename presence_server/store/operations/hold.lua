@@ -30,9 +30,13 @@ for i = at, #ARGV, 7 do
   elseif open == '0' or open == '-1' then
     if from then
       user.held = others
-      -- Lost connections of a user are forgiven together, until the last of their graces ends.
-      user.grace = open == '0' and math.max(user.grace, now + grace_ms) or user.grace
-      settle(user, open == '-1' and 'signed_out' or nil)
+      if open == '0' then
+        -- Nobody is left to tell of input that was not owed yet.
+        touch(user, ARGV[i + 3])
+        -- Lost connections of a user are forgiven together, until the last of their graces ends.
+        user.grace = math.max(user.grace, now + grace_ms)
+      end
+      settle(user, open == '-1' and 'signed_out' or 'active')
     end
   elseif not refused(user, session, tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])) then
     user.held = others .. hold .. open .. ',' .. ARGV[5]
