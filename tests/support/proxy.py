@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from tests.support.ports import free_port
@@ -21,8 +22,8 @@ class RedisProxy:
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
         self._target_port = target_port
-        self._flowing = threading.Event()
-        self._flowing.set()
+        self._up, self._down = threading.Event(), threading.Event()
+        self._delay_s = 0.0
         self._refusing = False
         self._losing = False
         self._swallowing = False
@@ -30,6 +31,7 @@ class RedisProxy:
         self._open: set[socket.socket] = set()
         self._subscribed: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
+        self.mend()
         self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
         self._run(self._accept)
 
@@ -39,7 +41,20 @@ class RedisProxy:
 
     def pull_cable(self) -> None:
         """From now on no byte gets through, and nobody is told so; `mend` delivers them, as TCP would."""
-        self._flowing.clear()
+        self._up.clear()
+        self._down.clear()
+
+    def block_requests(self) -> None:
+        """From now on nothing that is sent to Valkey gets through; what it sends does. `mend` delivers it."""
+        self._up.clear()
+
+    def block_replies(self) -> None:
+        """From now on nothing that Valkey sends gets through; what it is sent does. `mend` delivers it."""
+        self._down.clear()
+
+    def delay(self, seconds: float) -> None:
+        """From now on whatever comes together is passed on so much later, either way."""
+        self._delay_s = seconds
 
     def cut(self) -> None:
         """Reset every connection and refuse new ones until `mend`."""
@@ -65,7 +80,9 @@ class RedisProxy:
     def mend(self) -> None:
         """All is well again; what was lost stays lost."""
         self._refusing = self._losing = False
-        self._flowing.set()
+        self._delay_s = 0.0
+        self._up.set()
+        self._down.set()
 
     def close(self) -> None:
         self.mend()
@@ -103,14 +120,14 @@ class RedisProxy:
         for data in self._received(client):
             if b"SUBSCRIBE" in data.upper():
                 self._subscribed.add(client)
-            self._flowing.wait()
+            self._wait(self._up)
             if not _sent(server, data):
                 break
         self._finish(client, server)
 
     def _pump_down(self, server: socket.socket, client: socket.socket) -> None:
         for data in self._received(server):
-            self._flowing.wait()
+            self._wait(self._down)
             # Publications are small and travel alone or with each other: a chunk with one holds nothing else.
             if self._swallowing:
                 self._swallowing = False
@@ -120,6 +137,11 @@ class RedisProxy:
             if not _sent(client, data):
                 break
         self._finish(client, server)
+
+    def _wait(self, flowing: threading.Event) -> None:
+        if self._delay_s:
+            time.sleep(self._delay_s)
+        flowing.wait()
 
     def _received(self, source: socket.socket) -> Iterator[bytes]:
         while True:

@@ -18,6 +18,14 @@ class Violation(AssertionError):
     """The server sent what the contract forbids."""
 
 
+class Doubled(Violation):
+    """The same change, twice."""
+
+
+class Reordered(Violation):
+    """A message or change after a newer one."""
+
+
 class Told(NamedTuple):
     """One user's status as one message told it; `since` and `reason` are None for who is absent from a snapshot."""
 
@@ -97,7 +105,7 @@ class TeamView:
                 raise Violation(f"Expected each user once in a snapshot, got {sorted(twice)} in two of its messages")
         else:
             if epoch == self.epoch and version < self.version:
-                raise Violation(f"Expected a snapshot at version {self.version} or higher, got {version}")
+                raise Reordered(f"Expected a snapshot at version {self.version} or higher, got {version}")
             self._arriving = {}
         if offline := [user for user, told in entries.items() if told.status == "offline"]:
             raise Violation(f"Expected nobody offline in a snapshot, got {offline}")
@@ -123,15 +131,15 @@ class TeamView:
         if epoch != self.epoch:
             raise Violation(f"Expected a new epoch to begin with a snapshot, got a delta from {self.epoch} to {epoch}")
         if version < self.version or (version == self.version and (entries or not self._may_continue)):
-            raise Violation(f"Expected a version above {self.version}, got {message}")
+            raise Reordered(f"Expected a version above {self.version}, got {message}")
         if not entries and not self._may_continue:
             raise Violation(f"Expected no message without a change, got {message}")
         for user, told in entries.items():
             before = self.known.get(user)
             if before and before[1:4] == told[1:4]:
-                raise Violation(f"Expected each change to be told once, got {told} again")
+                raise Doubled(f"Expected each change to be told once, got {told} again")
             if before and (before.since or 0) > (told.since or 0):
-                raise Violation(f"Expected changes in their order, got {told} after {before}")
+                raise Reordered(f"Expected changes in their order, got {told} after {before}")
         self.version, self._may_continue, self.complete = version, False, True
         self.known |= entries
         self.told += entries.values()

@@ -1,0 +1,117 @@
+"""Puts it together: what everybody was shown, against what he might have been shown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from reliability.oracle import requests
+from reliability.oracle.choices import Choices
+from reliability.oracle.delays import Delays
+from reliability.oracle.presence import Presence
+from reliability.oracle.record import Record, Trouble
+from reliability.oracle.spans import Span, common, complement, covers, prolonged, total_ms, union, without
+from reliability.oracle.verdict import Finding, Kind, Verdict
+from reliability.oracle.views import View, read
+
+
+def judge(record: Record) -> Verdict:
+    """Compare what clients were told with what the contract lets them be told."""
+    return _Judge(record).verdict
+
+
+class _Judge:
+    def __init__(self, record: Record) -> None:
+        self.verdict = Verdict(busy_ms=total_ms(union(record.busy)))
+        self._record, self._bounds = record, record.bounds
+        self._delays = Delays(record)
+        self._presence = Presence(record, self._delays)
+        self._choices = Choices(record, self._delays)
+        self._members: defaultdict[str, set[str]] = defaultdict(set)
+        for each in record.transcripts:
+            for team in each.teams:
+                self._members[team].add(each.user)
+        # What was wrong, faults or not: until when says how long they took to mend.
+        self._raw: list[Span] = []
+        views = read(record, self.verdict.findings)
+        for view in views:
+            self._compare(view)
+        self._look_for_missed(views)
+        requests.check(record, self._delays, self._choices, self.verdict)
+        self.verdict.agreement = [(each.name, self._took(each)) for each in record.troubles]
+        told = sum(len(steps) for view in views for steps in view.shown.values())
+        self.verdict.judged = (sum(1 for view in views if view.judged), told)
+
+    # --- rules 1 to 7: who is shown as what ---------------------------------------------------------------------------
+
+    def _compare(self, view: View) -> None:
+        run = [self._record.span]
+
+        def late(instant: int) -> int:
+            return self._delays.read(instant + self._bounds.agreement, view.transcript)
+
+        def soon(instant: int) -> int:
+            return self._delays.read_without_faults(instant + self._bounds.agreement, view.transcript)
+
+        for user in self._members[view.team]:
+            for segment, status in view.segments(user):
+                allowed = self._allowed(user, view.team, status)
+                if not any(span.start <= segment.start and segment.end <= span.end for span in allowed):
+                    shown = common([segment], run)
+                    unlike = without(shown, prolonged(allowed, soon))
+                    self._raw += (span for span in unlike if span.end - span.start > self._bounds.jitter)
+                    for wrong in without(shown, prolonged(allowed, late)):
+                        if wrong.end - wrong.start > self._bounds.jitter:
+                            self._found_wrong(view, user, status, wrong, late)
+
+    def _allowed(self, user: str, team: str, status: str) -> list[Span]:
+        if status == "offline":
+            return complement(self._presence.must(user, team))
+        return common(self._presence.may(user, team), self._choices.chosen(user, team, status))
+
+    def _found_wrong(self, view: View, user: str, status: str, wrong: Span, late: Callable[[int], int]) -> None:
+        if status == "offline":
+            kind = Kind.FALSE_OFFLINE
+        elif common([wrong], prolonged(self._presence.may(user, view.team), late)):
+            kind = Kind.WRONG_COLOUR
+        else:
+            kind = Kind.GHOST
+        text = f"shown as {status} for {(wrong.end - wrong.start) / 1000:.1f} s"
+        self.verdict.findings.append(Finding(kind, wrong, view.team, user, view.transcript.number, text))
+
+    # --- rule 8: each change is told ----------------------------------------------------------------------------------
+
+    def _look_for_missed(self, views: list[View]) -> None:
+        of_team: defaultdict[str, list[View]] = defaultdict(list)
+        for view in views:
+            of_team[view.team].append(view)
+        rolled_back = [Span(start, recovered) for start, _, recovered in self._delays.losses()]
+        for team, alike in of_team.items():
+            changes: defaultdict[str, dict[int, str]] = defaultdict(dict)
+            for view in alike:
+                for user, steps in view.shown.items():
+                    changes[user].update({step.since: step.status for step in steps if step.since != step.at})
+            for user, told in changes.items():
+                instants = sorted(told)
+                for since, following in zip(instants, [*instants[1:], self._record.span.end], strict=True):
+                    if not covers(rolled_back, since):
+                        for view in alike:
+                            self._check_told(view, team, user, since, told[since], following)
+
+    def _check_told(self, view: View, team: str, user: str, since: int, status: str, following: int) -> None:
+        if view.first is None or since < view.first:
+            return
+        by = self._delays.read(since + self._bounds.agreement, view.transcript)
+        shown = view.at(user, by)
+        if by < following and shown is not None and shown.since < since and shown.status != status:
+            text = f"not told that he is {status}, showed {shown.status}"
+            self.verdict.findings.append(
+                Finding(Kind.MISSED, Span(since, by), team, user, view.transcript.number, text)
+            )
+
+    # --- after faults -------------------------------------------------------------------------------------------------
+
+    def _took(self, trouble: Trouble) -> int:
+        recovered = trouble.span.end + self._bounds.recovery
+        wrong = [each.end for each in union(self._raw) if trouble.span.start <= each.start < recovered]
+        return max(0, max(wrong, default=0) - trouble.span.end)

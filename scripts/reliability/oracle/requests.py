@@ -1,0 +1,111 @@
+"""What clients asked for and what they were told of themselves: answers, choices, settings, ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reliability.oracle.choices import Choices
+from reliability.oracle.delays import Delays
+from reliability.oracle.record import End, Record, Said, Transcript
+from reliability.oracle.spans import FOREVER, Span, common, prolonged, total_ms, union, without
+from reliability.oracle.verdict import Finding, Kind, Verdict
+
+# Closes that a client which does everything right may see: none, cut, draining, try again, too slow.
+_EXPECTED_CODES: Final = {None, 1000, 1001, 1005, 1006, 1012, 1013, 4001, 4003}
+# A request may come to nothing when Redis is away, and nothing else.
+_EXPECTED_ERRORS: Final = {"unavailable"}
+_REQUESTS: Final = {"set_status", "watch", "renew", "heartbeat"}
+
+
+def check(record: Record, delays: Delays, choices: Choices, verdict: Verdict) -> None:
+    """Add what is wrong to a verdict."""
+    checks = _Requests(record, delays, choices, verdict)
+    for each in record.transcripts:
+        checks.ended(each)
+        checks.answered(each)
+        checks.told_of_himself(each)
+        checks.kept_fresh(each)
+
+
+class _Requests:
+    def __init__(self, record: Record, delays: Delays, choices: Choices, verdict: Verdict) -> None:
+        self._record, self._bounds = record, record.bounds
+        self._delays, self._choices, self._verdict = delays, choices, verdict
+
+    def ended(self, each: Transcript) -> None:
+        """Nobody is thrown out who has done nothing wrong."""
+        signed_out = any(
+            said.at <= each.ended
+            for other in self._record.transcripts
+            if (other.user, other.session) == (each.user, each.session)
+            for said in other.of_type("logout")
+        )
+        expected = _EXPECTED_CODES | ({4506} if signed_out else set()) | ({1011} if each.unread else set())
+        if each.end is End.LOST and each.code not in expected:
+            # A ping that goes unanswered since the machine has no time for the client.
+            if each.code == 1011 and self._delays.everywhere(each.ended - self._bounds.ping) > each.ended:
+                return
+            self._found(Kind.CLOSED, each, Span(each.ended, each.ended), "", f"closed with {each.code}")
+
+    def answered(self, each: Transcript) -> None:
+        """Each request is answered, within the ten seconds for which it may wait for Redis."""
+        answers = each.answers()
+        for said in each.sent:
+            identity = said.message.get("id")
+            if said.message["type"] not in _REQUESTS or identity is None:
+                continue
+            answer = answers.get(identity)
+            due = said.at + self._bounds.unavailable + self._bounds.transit
+            due = self._delays.read(due, each)
+            if answer is None and due < min(each.ended, self._record.span.end):
+                self._found(Kind.UNANSWERED, each, Span(said.at, due), "", f"no answer to {dict(said.message)}")
+            elif answer is not None and answer.message.get("code", "unavailable") not in _EXPECTED_ERRORS:
+                self._found(Kind.FORBIDDEN, each, Span(said.at, answer.at), "", f"{answer.message} to {said.message}")
+
+    def told_of_himself(self, each: Transcript) -> None:
+        """`self` says what he chose last, to a new connection all that was acknowledged before (section 5)."""
+        seen: set[str] = set()
+        for said in each.received:
+            if said.message["type"] != "self" or said.message["team"] not in each.teams:
+                continue
+            team, chosen = said.message["team"], said.message["chosen"]
+            late = 0 if team not in seen else self._bounds.agreement
+            seen.add(team)
+            if said.message["idle_timeout_ms"] != self._record.idle[team]:
+                self._found(Kind.FORBIDDEN, each, Span(said.at, said.at), team, f"the team's timeout is lost: {said}")
+            if self._may_be_chosen(each, team, chosen, said, late, lossy=False):
+                continue
+            if self._may_be_chosen(each, team, chosen, said, late, lossy=True):
+                self._verdict.by_nature[Kind.LOST_CHOICE] += 1
+            else:
+                self._found(Kind.LOST_CHOICE, each, Span(said.at, said.at), team, f"told that he chose {chosen}")
+
+    def kept_fresh(self, each: Transcript) -> None:
+        """`feed` says that statuses may be stale only while they may."""
+        stale: list[Span] = []
+        since: int | None = None
+        for said in (said for said in each.received if said.message["type"] == "feed"):
+            if not said.message["live"]:
+                since = said.at if since is None else since
+            elif since is not None:
+                stale.append(Span(since, said.at))
+                since = None
+        if since is not None:
+            stale.append(Span(since, min(each.ended, self._record.span.end)))
+        windows = self._delays.reading(each)
+        excused = union(Span(start, recovered + self._bounds.agreement) for start, _, recovered in windows)
+        for span in without(union(stale), excused):
+            if total_ms([span]) > self._bounds.jitter:
+                self._found(Kind.STALE, each, span, "", "told that statuses may be stale")
+
+    def _may_be_chosen(self, each: Transcript, team: str, chosen: str, said: Said, late: int, *, lossy: bool) -> bool:
+        def until(instant: int) -> int:
+            return self._delays.read(instant + late, each)
+
+        allowed = self._choices.chosen(each.user, team, chosen, lossy=lossy)
+        if late:
+            allowed = prolonged(allowed, until)
+        return bool(common(allowed, [Span(each.opened if not late else said.at, min(said.at + 1, FOREVER))]))
+
+    def _found(self, kind: Kind, each: Transcript, span: Span, team: str, text: str) -> None:
+        self._verdict.findings.append(Finding(kind, span, team, each.user, each.number, text))

@@ -1,0 +1,10 @@
+"""The ways in which Redis may be set up, by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reliability.topologies.single import Single
+from reliability.topologies.topology import Topology
+
+TOPOLOGIES: Final[dict[str, type[Topology]]] = {"single": Single}
