@@ -115,6 +115,21 @@ async def test_settings_are_written_back_where_there_are_none(party: Party) -> N
     assert (page.idle_timeout_ms, page.grace_ms) == (60_000, 0)
 
 
+async def test_settings_are_written_back_to_a_team_that_a_worker_without_a_roster_began(
+    new_party: NewParty, ear: Ear
+) -> None:
+    """He was the first to come in, and everybody is told what holds: teams of others would never be idle again."""
+    first, second = await new_party("w1"), await new_party("w2")
+    await first.join(idle_ms=IDLE_MS)
+    assert await first.status() == ("offline", "idle")
+    ear.heard()
+    await restore(second, entry("maria", "online", "online"), idle_ms=2 * IDLE_MS, grace_ms=0)
+    assert [message.get("idle_ms") for message in ear.heard()] == [2 * IDLE_MS]
+    page = await first.page()
+    assert (page.idle_timeout_ms, page.grace_ms) == (2 * IDLE_MS, 0)
+    assert await first.status() == ("online", "settings")
+
+
 async def test_settings_that_redis_has_are_left_alone(party: Party, clock: Clock) -> None:
     """They have no TTL: a team may be forgotten and keep them."""
     await party.store.configure(TEAM, 60_000, KEEP_GRACE)

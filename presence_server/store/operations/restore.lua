@@ -7,12 +7,15 @@ local began = not epoch
 if began then
   epoch, tip, previous_tip = word, word, word
   version, previous, floor = tonumber(ARGV[2]), ARGV[2], ARGV[2]
-  if call('EXISTS', settings_key) == 0 and (ARGV[3] ~= '0' or ARGV[4] ~= '-1') then
-    set_idle_ms, set_grace_ms = ARGV[3], ARGV[4]
-    idle_ms = set_idle_ms == '0' and IDLE_MS or tonumber(set_idle_ms)
-    grace_ms = set_grace_ms == '-1' and GRACE_MS or tonumber(set_grace_ms)
-    call('HSET', settings_key, 'idle_ms', set_idle_ms, 'grace_ms', set_grace_ms, 'at', 0)
-  end
+end
+-- Whatever has been set stays, even the default; a worker that had no roster may have begun the team without.
+local configured = call('EXISTS', settings_key) == 0 and (ARGV[3] ~= '0' or ARGV[4] ~= '-1')
+if configured then
+  set_idle_ms, set_grace_ms = ARGV[3], ARGV[4]
+  idle_ms = set_idle_ms == '0' and IDLE_MS or tonumber(set_idle_ms)
+  grace_ms = set_grace_ms == '-1' and GRACE_MS or tonumber(set_grace_ms)
+  call('HSET', settings_key, 'idle_ms', set_idle_ms, 'grace_ms', set_grace_ms, 'at', 0)
+  deadline = math.min(deadline, now)
 end
 for i = 5, #ARGV, 5 do
   local user = load(ARGV[i])
@@ -30,6 +33,8 @@ for i = 5, #ARGV, 5 do
     -- He came in by a worker that had no roster, before anyone could say what he had chosen.
     user.chosen = ARGV[i + 4]
     settle(user, 'signed_in', true)
+  elseif configured then
+    settle(user)
   end
 end
-return finish({}, began and '"restored":true' or nil)
+return finish({}, began and '"restored":true' or configured and '"idle_ms":' .. idle_ms or nil)
