@@ -164,7 +164,13 @@ class Roster:
 
     def replace(self, changes: Iterable[Change], mark: Mark, floor: int) -> None:
         """Take over a complete read, in the order of versions: who is not in it is offline."""
+        before = self._users if mark.epoch == self.mark.epoch else {}
         self._users = {change.user: Entry(change) for change in changes}
+        for user, known in before.items():
+            entry = self._users.get(user)
+            if entry is not None and entry.presence == known.presence:
+                # What changed since was his choice at most: teammates are not told the same again.
+                entry.shown = known.shown
         self.mark = mark
         self.floor = floor
 

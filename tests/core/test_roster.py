@@ -254,3 +254,14 @@ def test_what_only_the_user_himself_sees_is_not_shown_again() -> None:
     maria = roster.get("maria")
     assert maria is not None
     assert (maria.version, maria.shown) == (5, 1)
+
+
+def test_nor_after_the_team_was_read_again() -> None:
+    """Whoever resumes is told only what he has not seen, although Redis does not say what of it was visible."""
+    roster = Roster()
+    roster.apply([change("maria", 1), change("juan", 2)], mark(2))
+    maria = change("maria", 3, chosen="busy")._replace(since=1000)
+    roster.replace([maria, change("juan", 4, "busy"), change("ana", 5)], mark(5), 0)
+    assert {user: entry.shown for user, entry in roster.items()} == {"maria": 1, "juan": 4, "ana": 5}
+    roster.replace([maria], mark(3, "k4"), 0)
+    assert [entry.shown for _, entry in roster.items()] == [3]
