@@ -155,6 +155,7 @@ class Tab:
         """The run is over: nothing of it is left."""
         await self._stop()
         for line in [*self._old, *([self._line] if self._line else [])]:
+            line.look_away(False)
             line.connection.transport.abort()
             await asyncio.wait({line.reader}, timeout=1)
 

@@ -37,15 +37,16 @@ async def _kill_all(stage: Stage, hit: Hit) -> list[Trouble]:
 
 async def _drain(stage: Stage, hit: Hit) -> list[Trouble]:
     at = now_ms()
-    await stage.restart(stage.worker(hit.draw))
-    return [Trouble(hit.fault, Span(at, now_ms()))]
+    worker = stage.worker(hit.draw)
+    await stage.restart(worker)
+    return [Trouble(hit.fault, Span(at, now_ms()), ended=(worker.name,))]
 
 
 async def _roll(stage: Stage, hit: Hit) -> list[Trouble]:
     at = now_ms()
     for worker in stage.workers:
         await stage.restart(worker)
-    return [Trouble(hit.fault, Span(at, now_ms()))]
+    return [Trouble(hit.fault, Span(at, now_ms()), ended=tuple(worker.name for worker in stage.workers))]
 
 
 async def _stop(stage: Stage, hit: Hit) -> list[Trouble]:
@@ -70,7 +71,7 @@ async def _clock(stage: Stage, hit: Hit) -> list[Trouble]:
     finally:
         worker.environment = right
     await stage.restart(worker)
-    return [Trouble(hit.fault, Span(at, now_ms()))]
+    return [Trouble(hit.fault, Span(at, now_ms()), ended=(worker.name,))]
 
 
 FAULTS: Final = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from reliability.oracle.record import Loss, Record, Transcript, Trouble
+from reliability.oracle.spans import Span
 
 
 class Window(NamedTuple):
@@ -65,6 +66,13 @@ class Delays:
             if start - bounds.notice - bounds.transit <= due < recovered + bounds.lease:
                 due = max(due, recovered + bounds.lease)
         return self.everywhere(due + bounds.notice)
+
+    def is_out(self, at: int, drained: Span) -> bool:
+        """Whether Redis went out of reach before an instant and was not back when a drain was over."""
+        reach = self._bounds.transit
+        return any(
+            start - reach <= at <= drained.end and drained.start <= recovered for start, _, recovered in self._outages
+        )
 
     def losses(self) -> list[Window]:
         """From when on writes may be lost, and until when that is made good."""

@@ -33,11 +33,12 @@ class _Judge:
                 self._members[team].add(each.user)
         # What was wrong, faults or not: until when says how long they took to mend.
         self._raw: list[Span] = []
-        views = read(record, self.verdict.findings)
+        views = read(record, self.verdict)
         for view in views:
             self._compare(view)
         self._look_for_missed(views)
         requests.check(record, self._delays, self._choices, self.verdict)
+        self._look_for_lost_sign_outs()
         self.verdict.agreement = [(each.name, self._took(each)) for each in record.troubles]
         told = sum(len(steps) for view in views for steps in view.shown.values())
         self.verdict.judged = (sum(1 for view in views if view.judged), told)
@@ -108,6 +109,23 @@ class _Judge:
             self.verdict.findings.append(
                 Finding(Kind.MISSED, Span(since, by), team, user, view.transcript.number, text)
             )
+
+    # --- rule 7: a sign-out is final ----------------------------------------------------------------------------------
+
+    def _look_for_lost_sign_outs(self) -> None:
+        for each in self._record.transcripts:
+            if each.welcomed is None:
+                continue
+            # Let in by who was not told yet, he is thrown out when it comes.
+            stayed = min(each.ended, self._record.span.end) - each.welcomed > self._bounds.recovery
+            for logout in self._presence.logouts(each.user):
+                if stayed and logout.session == each.session and logout.at < each.opened:
+                    if self._presence.may_be_lost(logout):
+                        self.verdict.by_nature[Kind.LOST_SIGN_OUT] += 1
+                    else:
+                        span, text = Span(each.welcomed, each.ended), "let in after his session had signed out"
+                        found = Finding(Kind.LOST_SIGN_OUT, span, each.teams[0], each.user, each.number, text)
+                        self.verdict.findings.append(found)
 
     # --- after faults -------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class Presence:
         # The other side may have known of its end before the client did.
         early = self._bounds.transit if each.end is End.LOST else 0
         until = each.ended if each.end is End.SIGNED_OUT else each.ended + self._bounds.grace - early
-        for logout in self._logouts(each.user):
+        for logout in self.logouts(each.user):
             if logout.session == each.session:
                 until = min(until, logout.at)
             elif each.ended <= logout.at + self._bounds.transit:
@@ -109,9 +109,9 @@ class Presence:
             if trouble.died and trouble.span.start - bounds.transit <= lost <= trouble.span.end + bounds.recovery:
                 dead_until = trouble.span.start + max(bounds.lease, bounds.grace)
                 until = max(until, self._delays.noticed(dead_until))
-        for logout in self._logouts(each.user):
+        for logout in self.logouts(each.user):
             of_session = logout.session == each.session
-            if (of_session or self._is_forgiven(each, logout.at)) and not self._may_be_lost(logout):
+            if (of_session or self._is_forgiven(each, logout.at)) and not self.may_be_lost(logout):
                 until = min(until, self._delays.late(logout.at + bounds.transit, logout.worker))
         return until
 
@@ -122,13 +122,19 @@ class Presence:
         concerned = self._delays.windows(each.worker)
         return not any(start - self._bounds.transit <= each.ended < recovered for start, _, recovered in concerned)
 
-    def _may_be_lost(self, logout: Logout) -> bool:
-        """Whether the worker that was told of it died before it could tell Redis."""
-        troubles = self._delays.troubles_of(logout.worker)
+    def may_be_lost(self, logout: Logout) -> bool:
+        """Whether the worker that was told of it ended before it could tell Redis, or Redis lost its data since."""
         reach = 2 * self._bounds.transit
-        return any(each.died and each.span.start - reach <= logout.at <= each.span.end for each in troubles)
+        for each in self._record.troubles:
+            died = each.died and logout.worker in (None, each.worker)
+            if died and each.span.start - reach <= logout.at <= each.span.end:
+                return True
+            if logout.worker in (None, *each.ended) and each.ended and self._delays.is_out(logout.at, each.span):
+                return True
+        return any(logout.at <= recovered for _, _, recovered in self._delays.losses())
 
-    def _logouts(self, user: str) -> list[Logout]:
+    def logouts(self, user: str) -> list[Logout]:
+        """All sign-outs of a user."""
         return [
             Logout(said.at, each.session, each.worker) for each in self._of[user] for said in each.of_type("logout")
         ]

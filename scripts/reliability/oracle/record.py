@@ -94,6 +94,7 @@ class Trouble:
         worker: the one that stood still, was dead or cut off; None where all were concerned.
         outage: Redis could not be used in it, or its subscriptions were cut.
         died: the worker is gone for good.
+        ended: the workers that were drained and ended in it; what they could not do for want of Redis is lost.
         slow: by how much everything may be later while it lasts, milliseconds.
         loss: what it destroys.
     """
@@ -103,6 +104,7 @@ class Trouble:
     worker: str | None = None
     outage: bool = False
     died: bool = False
+    ended: tuple[str, ...] = ()
     slow: int = 0
     loss: Loss = Loss.NOTHING
 

@@ -21,6 +21,7 @@ class Kind(Enum):
     DOUBLED = "doubled"
     REORDERED = "reordered"
     LOST_CHOICE = "lost choice"
+    LOST_SIGN_OUT = "lost sign-out"
     FORBIDDEN = "forbidden message"
     UNANSWERED = "unanswered"
     CLOSED = "closed for no reason"

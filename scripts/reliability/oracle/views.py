@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from reliability.oracle.record import Message, Record, Said, Transcript
 from reliability.oracle.spans import Span
-from reliability.oracle.verdict import Finding, Kind
+from reliability.oracle.verdict import Finding, Kind, Verdict
 from tests.support.view import Doubled, Reordered, TeamView, Violation
+
+_ENTRY: Final = ("status", "since", "reason")
 
 
 class Shown(NamedTuple):
@@ -63,8 +65,8 @@ class View:
 class _Reader:
     """Follows one connection's messages of one team."""
 
-    def __init__(self, view: View, state: TeamView, findings: list[Finding]) -> None:
-        self._view, self.state, self._findings = view, state, findings
+    def __init__(self, view: View, state: TeamView, verdict: Verdict) -> None:
+        self._view, self.state, self._verdict = view, state, verdict
         self._narrowed: frozenset[str] | None = None
         self._waits = self._broken = False
         self._from: int | None = None
@@ -86,8 +88,12 @@ class _Reader:
         was_complete = self._from is not None
         try:
             (self.state.apply_snapshot if is_snapshot else self.state.apply_delta)(dict(message), at)
+        except Doubled as doubled:
+            message = self._without_known(at, message, doubled)
         except Violation as violation:
             self._object(at, message, violation)
+            self._stop(at)
+            self._broken = True
             return
         if not self.state.complete or message.get("more"):
             return
@@ -109,18 +115,33 @@ class _Reader:
             self._view.judged.append((Span(self._from, at), self._narrowed))
         self._from = None
 
+    def _without_known(self, at: int, message: Message, doubled: Doubled) -> Message:
+        """Take over what is news in a delta of which a part is not."""
+        if self._view.first is None:
+            # A worker that has just read the team does not know that the last change was of the choice alone.
+            self._verdict.by_nature[Kind.DOUBLED] += 1
+        else:
+            self._object(at, message, doubled)
+        known = {user: (told.status, told.since, told.reason) for user, told in self.state.known.items()}
+        users = message["users"].items()
+        news = {user: entry for user, entry in users if known.get(user) != tuple(map(entry.get, _ENTRY))}
+        message = {**message, "users": news}
+        if news or self._view.first is None:
+            self.state.apply_delta(message, at)
+        else:
+            self.state.version = message["version"]
+        return message
+
     def _object(self, at: int, message: Message, violation: Violation) -> None:
         kinds = {Doubled: Kind.DOUBLED, Reordered: Kind.REORDERED}
         kind = kinds.get(type(violation), Kind.FORBIDDEN)
         about = ", ".join(message["users"])[:60]
         number, team = self._view.transcript.number, self._view.team
-        self._findings.append(Finding(kind, Span(at, at), team, about, number, str(violation)[:400]))
-        self._stop(at)
-        self._broken = True
+        self._verdict.findings.append(Finding(kind, Span(at, at), team, about, number, str(violation)[:400]))
 
 
-def read(record: Record, findings: list[Finding]) -> list[View]:
-    """The views of all connections; what they object to is added to `findings`."""
+def read(record: Record, verdict: Verdict) -> list[View]:
+    """The views of all connections; what they object to is added to the verdict."""
     ends: dict[int, dict[str, TeamView]] = {}
     views = []
     for each in sorted(record.transcripts, key=lambda each: each.opened):
@@ -129,7 +150,7 @@ def read(record: Record, findings: list[Finding]) -> list[View]:
         for team in each.teams:
             state = before[team].continued() if team in before else TeamView(team)
             view = View(each, team)
-            readers[team] = _Reader(view, state, findings)
+            readers[team] = _Reader(view, state, verdict)
             views.append(view)
         for team, users in each.sent[0].message.get("watch", {}).items():
             readers[team].narrow(frozenset(users), each.opened)
