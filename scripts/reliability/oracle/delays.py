@@ -67,6 +67,10 @@ class Delays:
                 due = max(due, recovered + bounds.lease)
         return self.everywhere(due + bounds.notice)
 
+    def outage_at(self, at: int) -> Window | None:
+        """The outage of Redis in which an instant lies, if it does."""
+        return next((window for window in self._outages if window.start <= at < window.recovered), None)
+
     def is_out(self, at: int, drained: Span) -> bool:
         """Whether Redis went out of reach before an instant and was not back when a drain was over."""
         reach = self._bounds.transit

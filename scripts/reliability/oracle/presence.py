@@ -147,19 +147,29 @@ class Presence:
         told = sorted(heard, key=lambda each: each[:2])
         found: list[Span] = []
         for answered, said, each in told:
-            start, end = answered, said.sent - said.ago + idle
+            last = found[-1].end if found else 0
+            start, end = self._told(answered, last), said.sent - said.ago + idle
             for trouble in self._delays.troubles_of(each.worker):
                 back = self._delays.late(trouble.span.end, each.worker)
-                if trouble.span.start <= answered < back:
+                if answered < back and trouble.span.start <= self._delays.everywhere(answered):
                     start = max(start, back)
                 elif answered < trouble.span.start < end:
                     # Told at least every quarter of the timeout: what is newer died with the worker.
                     end -= idle // 4 + self._bounds.renewal
-            was_active = bool(found) and found[-1].end >= start
-            if not was_active and said.sent != each.opened:
+            if last < start and said.sent != each.opened:
                 start = self._delays.late(start + self._bounds.transit, each.worker)
             found = union([*found, Span(start, end)])
         return found
+
+    def _told(self, answered: int, last: int) -> int:
+        """When Redis surely knew of input that a worker knew of, when he would have idled at `last` without it.
+
+        What would have ended while Redis was away is put off until it can be told; what ends just afterwards is not.
+        """
+        outage = self._delays.outage_at(answered)
+        if outage is None or last >= outage.recovered or outage.start <= last <= outage.end:
+            return answered
+        return outage.recovered
 
     def _perhaps_active(self, mine: list[Transcript], team: str) -> list[Span]:
         idle, spans = self._record.idle[team], []
