@@ -143,7 +143,7 @@ class _Run:
             await asyncio.sleep(_PLACED_EVERY_S)
 
     def _pids(self) -> list[int]:
-        processes = [*self._stage.workers, *self._stage.topology.masters(), self._stage.balancer]
+        processes = [*self._stage.workers, *self._stage.topology.servers(), self._stage.balancer]
         return [process.pid for process in processes if process.alive]
 
     async def _sweep_lag(self) -> dict[float, int]:

@@ -53,7 +53,8 @@ class Stage:
         for number in range(1, self._count + 1):
             url = self.topology.url
             if self._relayed:
-                self.relays.append(RedisProxy(self.topology.port))
+                (master,) = self.topology.masters()
+                self.relays.append(RedisProxy(master.tcp_port))
                 self._stack.callback(self.relays[-1].close)
                 url = self.relays[-1].url
             worker = Worker(f"worker{number}", self._directory, self._settings() | {"redis_url": url})
@@ -101,7 +102,7 @@ class Stage:
         bounds = self._bounds
         return {
             "jwt_secret": SECRET,
-            "key_prefix": "chaos",
+            "key_prefix": "test-chaos",
             "lease_ttl": bounds.lease / 1000,
             "disconnect_grace": bounds.grace / 1000,
             "heartbeat_interval": bounds.heartbeat / 1000,

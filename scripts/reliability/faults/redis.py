@@ -53,18 +53,19 @@ def _told(*command: str, loss: Loss = Loss.NOTHING, outage: bool = True) -> Carr
     return carry_out
 
 
-def _set(setting: str, wrong: str, right: str, then: Callable[[Stage], None] | None = None) -> CarryOut:
+def _set(setting: str, wrong: str, then: Callable[[Stage], None] | None = None) -> CarryOut:
     """A setting with which Redis refuses, until it is set back."""
 
     async def carry_out(stage: Stage, hit: Hit) -> list[Trouble]:
-        at = now_ms()
-        await asyncio.to_thread(stage.topology.tell, "CONFIG", "SET", setting, wrong)
+        tell = stage.topology.tell
+        at, (found, *_) = now_ms(), await asyncio.to_thread(tell, "CONFIG", "GET", setting)
+        await asyncio.to_thread(tell, "CONFIG", "SET", setting, wrong)
         try:
             if then is not None:
                 await asyncio.to_thread(then, stage)
             await asyncio.sleep(hit.for_s)
         finally:
-            await asyncio.to_thread(stage.topology.tell, "CONFIG", "SET", setting, right)
+            await asyncio.to_thread(tell, "CONFIG", "SET", setting, found[setting])
         return [Trouble(hit.fault, Span(at, now_ms()), outage=True)]
 
     return carry_out
@@ -94,14 +95,12 @@ FAULTS: Final = (
     _fault("client-kill-normal", "`CLIENT KILL TYPE normal`", _told(*_KILL_NORMAL)),
     _fault("client-kill-pubsub", "`CLIENT KILL TYPE pubsub`", _told(*_KILL_PUBSUB)),
     _fault("script-flush", "`SCRIPT FLUSH`", _told("SCRIPT", "FLUSH", outage=False)),
-    _fault(
-        "read-only", "Redis refuses writes: `min-replicas-to-write`", _set("min-replicas-to-write", "9", "0"), (2, 8)
-    ),
-    _fault("out-of-memory", "Redis is full: `maxmemory`, noeviction", _set("maxmemory", "1", "0"), (2, 8)),
+    _fault("read-only", "Redis refuses writes: `min-replicas-to-write`", _set("min-replicas-to-write", "9"), (2, 8)),
+    _fault("out-of-memory", "Redis is full: `maxmemory`, noeviction", _set("maxmemory", "1"), (2, 8)),
     _fault(
         "maxclients",
         "no further connections to Redis, and the subscriptions are cut",
-        _set("maxclients", "1", "10000", _hang_up),
+        _set("maxclients", "1", _hang_up),
         (2, 8),
     ),
 )

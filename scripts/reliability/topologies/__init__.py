@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from reliability.topologies.sentinel import Sentinels
 from reliability.topologies.single import Single
 from reliability.topologies.topology import Topology
 
-TOPOLOGIES: Final[dict[str, type[Topology]]] = {"single": Single}
+TOPOLOGIES: Final[dict[str, type[Topology]]] = {"single": Single, "sentinel": Sentinels}

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reliability.topologies.topology import Topology
 from tests.support.valkey import Valkey
 
 
-class Single:
+class Single(Topology):
     """See `Topology`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._server = Valkey(tcp=True, persistent=True, fsync="everysec")
-        # Kept open, for when there may be no further connection.
-        self._client = self._server.client()
+        self._stack.callback(self._server.close)
 
     def start(self) -> None:
         self._server.start()
-        self._client.ping()
-
-    def close(self) -> None:
-        self._client.close()
-        self._server.close()
+        self.keep_open()
 
     @property
     def url(self) -> str:
         return self._server.url
 
-    @property
-    def port(self) -> int:
-        return self._server.tcp_port
-
     def masters(self) -> Sequence[Valkey]:
         return [self._server]
 
-    def tell(self, *command: str) -> None:
-        self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+    def servers(self) -> Sequence[Valkey]:
+        return [self._server]

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import ExitStack
+from typing import Any
+
+import redis
 
 from tests.support.valkey import Valkey
 
 
-class Topology(Protocol):
+class Topology(ABC):
     """One Redis, or several that belong together."""
 
+    def __init__(self) -> None:
+        self._clients: dict[int, redis.Redis] = {}
+        self._stack = ExitStack()
+
+    @abstractmethod
     def start(self) -> None:
         """Start it and wait until it can be used."""
 
     def close(self) -> None:
         """End it, in whatever state it is."""
+        self._stack.close()
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """What workers are given as PRESENCE_REDIS_URL."""
 
-    @property
-    def port(self) -> int:
-        """The TCP port that a relay passes on to; raises where one port is not all there is."""
-
+    @abstractmethod
     def masters(self) -> Sequence[Valkey]:
         """Those that take writes now."""
 
-    def tell(self, *command: str) -> None:
-        """Have every master carry out a command."""
+    @abstractmethod
+    def servers(self) -> Sequence[Valkey]:
+        """All that there are, running or not."""
+
+    def tell(self, *command: str) -> list[Any]:
+        """Have every master carry out a command; returns what they answer."""
+        return [self._client(master).execute_command(*command) for master in self.masters()]  # type: ignore[no-untyped-call]
+
+    def keep_open(self) -> None:
+        """Connect to every server: later there may be no further connection."""
+        for server in self.servers():
+            self._client(server).ping()
+
+    def _client(self, server: Valkey) -> redis.Redis:
+        if server.tcp_port not in self._clients:
+            client = self._clients[server.tcp_port] = server.client()
+            self._stack.callback(client.close)
+        return self._clients[server.tcp_port]
