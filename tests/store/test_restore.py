@@ -13,8 +13,8 @@ from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewPar
 SEEN = 812
 
 
-def entry(user: str, status: str, chosen: str, since: int = 1_000) -> tuple[str, Entry]:
-    return user, Entry(Change(user, 5, status, since, "signed_in" if status != "offline" else "idle", chosen))
+def entry(user: str, status: str, chosen: str, since: int = 1_000, version: int = 5) -> tuple[str, Entry]:
+    return user, Entry(Change(user, version, status, since, "signed_in" if status != "offline" else "idle", chosen))
 
 
 async def restore(
@@ -99,6 +99,16 @@ async def test_unless_he_has_chosen_since(new_party: NewParty) -> None:
     await first.choose("maria", "online")
     await restore(second, entry("maria", "busy", "busy"))
     assert (await second.detail()).chosen == "online"
+
+
+@pytest.mark.parametrize("order", [(5, 9), (9, 5)])
+async def test_of_two_rosters_the_newer_one_s_choice_counts(new_party: NewParty, order: tuple[int, int]) -> None:
+    """In whatever order they are written back: one worker had been cut off when he chose."""
+    known = {5: entry("maria", "online", "online"), 9: entry("maria", "busy", "busy", version=9)}
+    for number, version in enumerate(order):
+        await restore(await new_party(f"w{number}"), known[version])
+    found = await (await new_party("w3")).detail()
+    assert (found.status, found.chosen) == ("busy", "busy")
 
 
 async def test_who_came_in_as_he_was_is_no_change(party: Party) -> None:

@@ -1,7 +1,7 @@
 -- Redis came back without the team, or with an older one: write a worker's roster back, leaving alone whom Redis knows.
 -- Nobody flashes: whoever was there is forgiven for a lease, in which his own worker can tell of him.
 -- ARGV     random word, version the worker had seen, idle timeout in ms (0: the default), grace in ms (-1: the default),
---          then for each user: user, status, since, reason, chosen
+--          then for each user: user, status, since, reason, chosen, version of his last change as the worker has it
 word = ARGV[1]
 local began = not epoch
 if began then
@@ -17,10 +17,11 @@ if configured then
   call('HSET', settings_key, 'idle_ms', set_idle_ms, 'grace_ms', set_grace_ms, 'at', 0)
   deadline = math.min(deadline, now)
 end
-for i = 5, #ARGV, 5 do
-  local user = load(ARGV[i])
+for i = 5, #ARGV, 6 do
+  local user, at = load(ARGV[i]), tonumber(ARGV[i + 5])
+  local fresh = tonumber(user.fresh)
   if user.chosen == '' then
-    user.fresh, user.chosen = '1', ARGV[i + 4]
+    user.fresh, user.chosen = at + 1, ARGV[i + 4]
     if ARGV[i + 1] ~= 'offline' then
       user.active = math.min(now, now - idle_ms + LEASE_MS)
       inputs[user.id] = user.active
@@ -29,9 +30,9 @@ for i = 5, #ARGV, 5 do
     user.status, user.since, user.reason = ARGV[i + 1], math.min(tonumber(ARGV[i + 2]), now), ARGV[i + 3]
     record(user, user.status)
     settle(user)
-  elseif user.fresh == '1' and user.chosen ~= ARGV[i + 4] then
-    -- He came in by a worker that had no roster, before anyone could say what he had chosen.
-    user.chosen = ARGV[i + 4]
+  elseif fresh > 0 and at >= fresh and user.chosen ~= ARGV[i + 4] then
+    -- He came in by a worker that had no roster, or was written back by one that had been cut off and knew less.
+    user.chosen, user.fresh = ARGV[i + 4], at + 1
     settle(user, 'signed_in', true)
   elseif configured then
     settle(user)

@@ -32,6 +32,8 @@ class Restore(NamedTuple):
 def encode(restore: Restore) -> list[str | int]:
     """Flatten the input."""
     rows = [
-        part for user, entry in restore.users for part in (user, entry.status, entry.since, entry.reason, entry.chosen)
+        part
+        for user, entry in restore.users
+        for part in (user, entry.status, entry.since, entry.reason, entry.chosen, entry.version)
     ]
     return [*restore[:4], *rows]

@@ -8,7 +8,8 @@
 --            :settings       hash    idle_ms, grace_ms, at; without TTL, it is configuration
 --            :user:<id>      string  JSON array: chosen ("" when never seen), status, since, reason, active (as of when he
 --                                    was last offline), not_before, version (0: not among the changes), ended (version of
---                                    the last sign-out of all sessions), fresh (1: the choice is still the default),
+--                                    the last sign-out of all sessions), fresh (0: he chose; 1: the choice is the default;
+--                                    above: written back, from one below that version),
 --                                    grace (until when lost connections are forgiven; 0: none), ends (his score in :ends;
 --                                    0: none), then for each hold: worker, session, open connections, number of the write
 --            :out:<id>:<s>   string  stands while a session is refused in this team
