@@ -77,7 +77,7 @@ class Presence:
         for logout in self.logouts(each.user):
             if logout.session == each.session:
                 until = min(until, logout.at)
-            elif each.ended <= logout.at + self._bounds.transit:
+            elif each.ended <= self._delays.late(logout.at + self._bounds.transit, logout.worker):
                 until = min(until, max(each.ended, logout.at))
         return until
 
