@@ -145,6 +145,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="play each fault alone, by so many seeds (5), unless --out has it already; write docs/reliability.md",
     )
     options = parser.parse_args(arguments)
+    topologies = [options.topology or "single"] if options.table is None else [*TOPOLOGIES]
+    if impossible := {*options.faults} - {"all", "none", *_faults(["all"], topologies)}:
+        parser.error(f"Expected faults that {' or '.join(topologies)} can have, got {', '.join(sorted(impossible))}")
     options.topology_named, options.topology = options.topology is not None, options.topology or "single"
     return options
 

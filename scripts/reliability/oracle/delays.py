@@ -68,8 +68,9 @@ class Delays:
         return self.everywhere(due + bounds.notice)
 
     def outage_at(self, at: int) -> Window | None:
-        """The outage of Redis in which an instant lies, if it does."""
-        return next((window for window in self._outages if window.start <= at < window.recovered), None)
+        """The outage of Redis in which an instant lies, if it does, or before which what was told is lost."""
+        windows = [*self.losses(), *self._outages]
+        return next((window for window in windows if window.start <= at < window.recovered), None)
 
     def is_out(self, at: int, drained: Span) -> bool:
         """Whether Redis went out of reach before an instant and was not back when a drain was over."""

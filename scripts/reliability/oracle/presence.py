@@ -147,7 +147,7 @@ class Presence:
         told = sorted(heard, key=lambda each: each[:2])
         found: list[Span] = []
         for answered, said, each in told:
-            last = found[-1].end if found else 0
+            last = max((span.end for span in found if span.start <= answered), default=0)
             start, end = self._told(answered, last), said.sent - said.ago + idle
             for trouble in self._delays.troubles_of(each.worker):
                 back = self._delays.late(trouble.span.end, each.worker)
