@@ -19,6 +19,7 @@ class Bounds:
         transit: what a message may take from a client to Redis.
         renewal: how old a worker's last renewal may be.
         unavailable: how long a request waits for Redis (section 5, `ack`).
+        gap: an interval without a sweep that is shorter puts off nothing.
         jitter: what is too short to be told from the way a message takes through this machine.
     """
 
@@ -31,6 +32,7 @@ class Bounds:
     transit: int = 500
     renewal: int = 1_000
     unavailable: int = 10_000
+    gap: int = 2_000
     jitter: int = 100
 
     @property

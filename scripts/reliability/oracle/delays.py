@@ -72,6 +72,10 @@ class Delays:
         windows = [*self.losses(), *self._outages]
         return next((window for window in windows if window.start <= at < window.recovered), None)
 
+    def is_lost(self, at: int) -> bool:
+        """Whether what Redis was told at an instant may be lost."""
+        return any(window.start <= at < window.end for window in self.losses())
+
     def is_out(self, at: int, drained: Span) -> bool:
         """Whether Redis went out of reach before an instant and was not back when a drain was over."""
         reach = self._bounds.transit

@@ -167,9 +167,10 @@ class Presence:
         What would have ended while Redis was away is put off until it can be told; what ends just afterwards is not.
         """
         outage = self._delays.outage_at(answered)
-        if outage is None or last >= outage.recovered or outage.start <= last <= outage.end:
+        if outage is None or last >= outage.recovered:
             return answered
-        return outage.recovered
+        is_put_off = outage.start <= last <= outage.end and outage.end - outage.start > self._bounds.gap
+        return answered if is_put_off and not self._delays.is_lost(answered) else outage.recovered
 
     def _perhaps_active(self, mine: list[Transcript], team: str) -> list[Span]:
         idle, spans = self._record.idle[team], []
