@@ -6,6 +6,7 @@ What has been run is kept in a file, so that a table may be made in parts.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ def figures(outcome: Outcome) -> Row:
 
 def _cells(name: str, rows: Sequence[Row]) -> list[str]:
     failed = [row["seed"] for row in rows if any(row["figures"].values())]
-    seeds = f"{min(row['seed'] for row in rows)}–{max(row['seed'] for row in rows)}"
+    seeds = ", ".join(str(row["seed"]) for row in rows)
     sums = {kind: sum(row["figures"][kind.value] for row in rows) for kind in Kind}
     return [
         f"`{name}`: {FAULTS[name].about}",
@@ -99,9 +100,13 @@ def _cells(name: str, rows: Sequence[Row]) -> list[str]:
         *(f"{sums[kind]:.1f} s" if kind in LASTING and sums[kind] else f"{sums[kind]:.0f}" for kind in Kind),
         str(sum(row["by_nature"] for row in rows)),
         f"{max(row['agreement_ms'] for row in rows) / 1000:.1f}",
-        f"≤ {max(row['sweep_lag_s'] for row in rows):g}",
+        _bound(max(row["sweep_lag_s"] for row in rows)),
         f"{sum(row['busy_ms'] for row in rows) / 1000:.1f}",
     ]
+
+
+def _bound(sweep_lag_s: float) -> str:
+    return "beyond its buckets" if math.isinf(sweep_lag_s) else f"≤ {sweep_lag_s:g}"
 
 
 def _line(cells: Iterable[str]) -> str:
