@@ -27,8 +27,6 @@ AGAIN_S: Final = 2.0
 _MOST: Final = 200
 # People of one team that are told of one by one.
 _PEOPLE: Final = 20
-# Where in a mark's array the idle timeout stands.
-_IDLE: Final = 4
 
 
 class Fault(NamedTuple):
@@ -165,7 +163,6 @@ class Inspection:
     def _team(self, name: str, mark: bytes | None, time: Sequence[int], clock: Any, burials: Any) -> Team:
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         standing = standing_of(mark)
-        set_ms = orjson.loads(mark)[_IDLE] if mark and standing.mark != NO_MARK else 0
         swept, gaps = clock or (None, None)
         swept_ms = int(swept or 0)
         intervals = [(begin, end) for begin, end in orjson.loads(gaps or b"[]")]
@@ -176,7 +173,7 @@ class Inspection:
             name,
             now_ms,
             standing,
-            set_ms or self._settings.idle_timeout_ms,
+            standing.idle_timeout_ms or self._settings.idle_timeout_ms,
             Gaps(swept_ms, tuple(intervals)),
             dict(zip(orders[::3], orders[2::3], strict=True)),
         )

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
-
-import orjson
+from typing import Any, NamedTuple
 
 from presence_server.core.roster import NO_MARK
 from presence_server.store.caller import Caller
 from presence_server.store.link import Command, Refused
 from presence_server.store.operations import doubt, sweep, swept
 from presence_server.store.types import Claim, Due, Standing, Swept, standing_of
-
-# Where in a mark's array the idle timeout stands, and until when the team's scripts believe that nobody looks.
-_IDLE: Final = 4
-_LOOK: Final = 7
 
 
 class Look(NamedTuple):
@@ -69,16 +63,16 @@ class Sweeps:
             return Look(due, False, 0, None, refused)
         raw, active, ends = replies
         standing = standing_of(raw)
-        stored = orjson.loads(raw) if standing.mark != NO_MARK else None
-        idle_ms = (stored[_IDLE] if stored else 0) or self._caller.settings.idle_timeout_ms
+        stored, look_ms = standing.mark != NO_MARK, standing.look_ms
+        idle_ms = standing.idle_timeout_ms or self._caller.settings.idle_timeout_ms
         deadlines = [int(float(active[1])) + idle_ms] if active else []
         deadlines += [int(float(ends[1]))] if ends else []
         next_ms = min(deadlines, default=0)
         is_due = bool(due.burials) or claim.set_back or 0 < next_ms <= claim.now_ms
-        if stored and not is_due and stored[_LOOK] > claim.now_ms:
+        if not is_due and look_ms > claim.now_ms:
             # The scripts rely on a look by then, and tell the index of nothing later.
-            next_ms = min(next_ms or stored[_LOOK], stored[_LOOK])
-        return Look(due, is_due and stored is not None, next_ms, standing, None)
+            next_ms = min(next_ms or look_ms, look_ms)
+        return Look(due, is_due and stored, next_ms, standing, None)
 
     async def sweep(self, due: Due, *, set_back: bool) -> Swept:
         """Bury whom the index says, and bring the users whose deadline has come into line with the rule, some at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -31,11 +31,18 @@ class Standing(NamedTuple):
         mark: epoch, version and tip; `NO_MARK` when Redis has no such team.
         floor: the highest version whose change may have been forgotten.
         fences: the workers that are there, or were a short while ago.
+        idle_timeout_ms: the team's own; 0 for the default.
+        look_ms: until when its scripts rely on a look, by Redis's clock; 0 for none.
     """
 
     mark: Mark
     floor: int
     fences: Mapping[str, Fence]
+    idle_timeout_ms: int = 0
+    look_ms: int = 0
+
+
+NO_STANDING: Final = Standing(NO_MARK, 0, NO_FENCES)
 
 
 class Reply(NamedTuple):
@@ -151,13 +158,20 @@ class Swept(NamedTuple):
 
 
 def standing_of(raw: bytes | None) -> Standing:
-    """Read the value of a team's mark key."""
-    if not raw:
-        return Standing(NO_MARK, 0, NO_FENCES)
+    """Read the value of a team's mark key; of anything but what `team.lua` takes for one, `NO_STANDING`.
+
+    To the scripts, too, such a team is not there, and the next write makes it anew.
+    """
     try:
-        epoch, version, tip, floor, _idle_ms, _grace_ms, _settings_at, _look, *fences = orjson.loads(raw)
-        found = {fences[i]: Fence(fences[i + 1], int(fences[i + 2])) for i in range(0, len(fences), 3)}
-        return Standing(Mark(epoch, int(version), tip), int(floor), found)
-    except (ValueError, TypeError, IndexError):
-        # Not one of ours: to the scripts, too, the team is not there, and the next write makes it anew.
-        return Standing(NO_MARK, 0, NO_FENCES)
+        values: Any = orjson.loads(raw or b"[]")
+        epoch, version, tip, floor, idle_ms, grace_ms, settings_at, look, *fences = values
+        workers, numbers = fences[::3], [*fences[1::3], *fences[2::3]]
+    except (ValueError, TypeError, KeyError):
+        return NO_STANDING
+    whole = len(fences) == 3 * len(workers)
+    texts = (epoch, tip, *workers)
+    counts = (version, floor, idle_ms, grace_ms, settings_at, look, *numbers)
+    if not (whole and all(type(each) is str for each in texts) and all(type(each) is int for each in counts)):
+        return NO_STANDING
+    found = {worker: Fence(*pair) for worker, *pair in zip(workers, fences[1::3], fences[2::3], strict=True)}
+    return Standing(Mark(epoch, version, tip), floor, found, idle_ms, look)
