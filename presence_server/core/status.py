@@ -28,9 +28,6 @@ class Presence(NamedTuple):
     reason: str | None
 
 
-NEVER_SEEN: Final = Presence(OFFLINE, None, None)
-
-
 class UserDetail(NamedTuple):
     """All that Redis knows of one user in one team; everything but `user` and `status` is None when never seen.
 

@@ -75,11 +75,6 @@ def open_sentinels(address: Address) -> Sentinels:
     return _sentinels(address, _options(address, TIMEOUT_S))
 
 
-def database_of(url: str) -> int:
-    """The number of the database that a URL names."""
-    return parse(url).database
-
-
 def _read(address: Address | str) -> Address:
     return parse(address) if isinstance(address, str) else address
 

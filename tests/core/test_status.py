@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from presence_server import errors
-from presence_server.core.status import NEVER_SEEN, SELECTABLE, check_selectable, json_type, next_change
+from presence_server.core.status import SELECTABLE, check_selectable, json_type, next_change
 
 
 @pytest.mark.parametrize("status", ["online", "busy"])
@@ -67,11 +67,6 @@ def test_every_json_type_has_a_name() -> None:
         "an object",
         "something else",
     ]
-
-
-def test_who_was_never_seen_is_offline_and_the_rest_is_null() -> None:
-    """Section 6."""
-    assert tuple(NEVER_SEEN) == ("offline", None, None)
 
 
 def test_who_is_offline_has_nothing_coming() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from presence_server.store import connect
-from presence_server.store.connect import database_of, open_client, open_pool
+from presence_server.store.connect import open_client, open_pool
 from presence_server.store.link import OutOfReach
 from tests.store.listening import link_to
 from tests.support.tls import certificate, tls_in_front_of
@@ -97,20 +97,6 @@ async def test_no_tls_where_it_was_asked_for(valkey: Valkey, monkeypatch: pytest
     with pytest.raises(OutOfReach):
         await link.execute([("PING",)])
     await link.close()
-
-
-@pytest.mark.parametrize(
-    ("url", "number"),
-    [
-        ("redis://127.0.0.1", 0),
-        ("redis://127.0.0.1:6379/7", 7),
-        ("redis://127.0.0.1/?db=3", 3),
-        ("unix:///run/redis.sock?db=5", 5),
-        ("rediss://maria:word@127.0.0.1/2", 2),
-    ],
-)
-def test_channels_carry_the_number_of_the_database(url: str, number: int) -> None:
-    assert database_of(url) == number
 
 
 def test_a_cluster_is_no_one_server() -> None:

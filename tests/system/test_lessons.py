@@ -272,25 +272,6 @@ async def test_a_dead_worker_holds_up_nobodys_question(new_site: NewSite) -> Non
     site.workers[1].resume()
 
 
-async def test_subscriptions_gone_silently_come_back(
-    new_site: NewSite, new_valkey: Callable[..., Valkey], new_proxy: Callable[[Valkey], RedisProxy]
-) -> None:
-    """go-redis#3806, redis-py before 8.1: a subscription silently gone after a failover. It is probed, and heals."""
-    valkey = new_valkey()
-    proxy = new_proxy(valkey)
-    site = await new_site(redis_urls=[proxy.url, valkey.url])
-    maria = await site.connect("maria", on=0)
-    juan = await site.connect("juan", on=1)
-    await maria.sees("juan", "online")
-    proxy.deafen_subscriptions()
-    for turn in range(4):
-        status = "online" if turn % 2 else "busy"
-        await juan.choose(status)
-        await maria.sees("juan", status, within_s=LEASE_S / 3 + SLACK_S)
-    await juan.choose("busy")
-    await maria.sees_soon("juan", "busy")
-
-
 async def test_an_update_is_one_message(site: Site) -> None:
     """supabase/realtime#1167: an update arrived as leave and join. Here busy follows online, with nothing between."""
     maria = await site.connect("maria", on=1)

@@ -63,7 +63,10 @@ async def test_rule_9_a_lost_publication_is_noticed_within_a_third_of_the_lease(
 async def test_rule_9_a_dead_subscription_is_replaced(
     new_site: NewSite, new_valkey: Callable[..., Valkey], new_proxy: Callable[[Valkey], RedisProxy], how: str
 ) -> None:
-    """A subscription that died, silently or with an error, is replaced, and what was missed is told."""
+    """A subscription that died, silently or with an error, is replaced, and what was missed is told.
+
+    Seen elsewhere: go-redis#3806, redis-py before 8.1.
+    """
     valkey = new_valkey()
     proxy = new_proxy(valkey)
     site = await new_site(redis_urls=[proxy.url, valkey.url])
