@@ -23,7 +23,7 @@ def limited(worker: Worker, descriptors: int) -> Worker:
 async def test_mute_connections_take_nothing_from_those_who_are_in(new_site: NewSite, tmp_path: Path) -> None:
     """A limit of 96, and 120 strangers who say nothing: changes arrive, Redis is never lost, probes are answered."""
     inside, lent = free_port(), await new_site()
-    settings = FAST | {"redis_url": lent.workers[0].environment["PRESENCE_REDIS_URL"], "key_prefix": "few"}
+    settings = FAST | {"redis_url": lent.workers[0].environment["PRESENCE_REDIS_URL"], "key_prefix": "test-few"}
     settings |= {"metrics_port": inside, "handshake_timeout": 3}
     worker = limited(Worker("few", tmp_path, settings), 96)
     site = Site([worker])

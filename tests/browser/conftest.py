@@ -88,7 +88,7 @@ def short_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
     """A worker whose teams go idle after two seconds."""
     settings = FAST | {
         "redis_url": shared_valkey.url,
-        "key_prefix": "short",
+        "key_prefix": "test-short",
         "idle_timeout": 2,
         "heartbeat_interval": 1,
     }

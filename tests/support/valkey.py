@@ -91,7 +91,7 @@ class Valkey(Process):
         with closing(self.client()) as client:
             return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
-    def start(self, within_s: float = 20.0) -> None:
+    def start(self, within_s: float = 60.0) -> None:
         """Start and wait until it answers, which takes long where it has much to load."""
         self.spawn()
         self.await_sync(self.answers, within_s)

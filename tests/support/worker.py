@@ -62,7 +62,7 @@ class Worker(Process):
 
 def get_status(port: int, path: str) -> int | None:
     """The HTTP status of a GET on 127.0.0.1, None where nobody answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

@@ -106,14 +106,14 @@ async def test_keys_begin_with_the_prefix_and_keep_installations_apart(
 ) -> None:
     """Two installations on one Redis see nothing of each other; every key begins with its prefix."""
     valkey = new_valkey()
-    ours, theirs = [await new_site(valkey=valkey, key_prefix=prefix) for prefix in ("ours", "theirs")]
+    ours, theirs = [await new_site(valkey=valkey, key_prefix=prefix) for prefix in ("test-ours", "test-theirs")]
     maria = await ours.connect("maria", teams=["acme"])
     await theirs.connect("juan", teams=["acme"])
     await maria.quiet_for(0.5)
     assert maria.view().statuses() == {"maria": "online"}
     with valkey.client() as redis:
         keys = {str(key) for key in redis.scan_iter(count=1_000)}
-    assert {key.split(":")[0] for key in keys} == {"ours", "theirs"}
+    assert {key.split(":")[0] for key in keys} == {"test-ours", "test-theirs"}
 
 
 async def test_logs_are_text_or_json(new_site: NewSite) -> None:
