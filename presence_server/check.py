@@ -11,12 +11,14 @@ from presence_server.address import Address, parse
 from presence_server.errors import SettingsError, StartupError, Unavailable
 from presence_server.settings import Settings, advice
 from presence_server.store import permissions
+from presence_server.store.cluster.cluster import PARTITIONS
 from presence_server.store.connect import open_client
 from presence_server.store.embedded import EmbeddedValkey
 from presence_server.store.inspection import Inspection
 from presence_server.store.keys import Keys
 from presence_server.store.probe import Instance, objection, probe
 from presence_server.store.servers import Servers
+from presence_server.store.slots import number_of, partitions
 from presence_server.store.survey import Survey, survey
 
 # ZRANGE … BYSCORE.
@@ -80,7 +82,7 @@ async def _examine_servers(address: Address, settings: Settings, deep: bool) -> 
         except Unavailable as error:
             findings.append(Finding("failed", f"Redis at {master}: {error}"))
     if deep:
-        findings += await _examine_contents(found, settings, Keys(settings.key_prefix, address.database))
+        findings += await _examine_contents(found, settings, _keys_of(found, settings, address))
     return findings
 
 
@@ -102,16 +104,24 @@ async def _examine_master(found: Survey, master: Address, prefix: str) -> list[F
     return findings
 
 
-async def _examine_contents(found: Survey, settings: Settings, keys: Keys) -> list[Finding]:
+def _keys_of(found: Survey, settings: Settings, address: Address) -> Callable[[str], Keys]:
+    """The names of keys of a team, and of the index that it is in."""
+    count = PARTITIONS if found.is_cluster else 1
+    every = [Keys(settings.key_prefix, address.database, partition) for partition in partitions(count)]
+    return lambda team: every[number_of(team, count)]
+
+
+async def _examine_contents(found: Survey, settings: Settings, keys_of: Callable[[str], Keys]) -> list[Finding]:
     try:
         async with Servers(found) as servers:
-            inspection = Inspection(servers, settings, lambda _team: keys)
+            inspection = Inspection(servers, settings, keys_of)
             faults = await inspection.faults()
     except Unavailable as error:
         return [Finding("failed", f"contents: {error}")]
     findings = [Finding("failed", fault.text) for fault in faults]
     if inspection.at_rest:
-        findings.append(Finding("warning", f"contents: nobody sweeps {inspection.at_rest} teams; no worker is running"))
+        at_rest = f"nobody sweeps {inspection.at_rest} of the teams: no worker is running, or none can write"
+        findings.append(Finding("warning", f"contents: {at_rest}"))
     if not faults:
         findings.append(Finding("ok", f"contents: {inspection.teams} teams, all as they should be"))
     return findings
@@ -148,7 +158,14 @@ async def _judge_rights(found: Survey, master: Address, prefix: str) -> list[Fin
     finally:
         await client.aclose()
     if faults:
-        return [Finding("failed", f"Redis at {master}: cannot do {fault}") for fault in faults]
+        # One cause, one line: a server that takes no writes refuses a dozen commands.
+        commands: dict[str, list[str]] = {}
+        for command, _, reason in (fault.partition(": ") for fault in faults):
+            commands.setdefault(reason, []).append(command)
+        return [
+            Finding("failed", f"Redis at {master}: cannot do {', '.join(refused)}: {reason}")
+            for reason, refused in commands.items()
+        ]
     return [Finding("ok", f"Redis at {master}: can be written, and this account may do all that is needed")]
 
 

@@ -187,7 +187,7 @@ class Settings:
         10.0,
         "`10`",
         parsing.seconds(),
-        "Seconds a TCP connection has to send a whole request, and a WebSocket from there to its `hello`",
+        "Seconds a TCP connection has to send a whole request; a `hello` has five seconds from its handshake",
     )
     keep_alive_s: float = _variable(
         "KEEP_ALIVE",

@@ -138,7 +138,7 @@ def test_what_is_stored_is_compared_with_what_may_be(new_valkey: Callable[..., V
     *_, ghost, resting = examine({}, lambda: settings, deep=True)
     assert ghost.severity == "failed"
     assert "team acme: 0 held by worker w1, which has no lease" in ghost.text
-    assert resting == ("warning", "contents: nobody sweeps 1 teams; no worker is running")
+    assert resting == ("warning", "contents: nobody sweeps 1 of the teams: no worker is running, or none can write")
     valkey.says("ACL SETUSER", "presence", "-scan")
     assert last().severity == "failed"
     assert "contents: Expected Redis to list its keys" in last().text

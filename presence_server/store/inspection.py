@@ -25,6 +25,7 @@ LATE_MS: Final = 1_500
 AGAIN_S: Final = 2.0
 # So many faults are enough to know that something is wrong.
 _MOST: Final = 200
+_UNREADABLE: Final = "Expected what a worker writes, got something else: the next that writes there makes it anew"
 # People of one team that are told of one by one.
 _PEOPLE: Final = 20
 
@@ -157,10 +158,23 @@ class Inspection:
             self._team(name, mark, *found[3 * at : 3 * at + 3])
             for at, (name, mark) in enumerate(zip(teams, marks, strict=True))
         ]
-        # What is gone, or none of ours, is nobody's.
-        return [team for team in looks if team.standing.mark != NO_MARK]
+        # What is gone, or cannot be read, is no team; of the latter it has been said.
+        return [team for team in looks if team is not None]
 
-    def _team(self, name: str, mark: bytes | None, time: Sequence[int], clock: Any, burials: Any) -> Team:
+    def _team(self, name: str, mark: bytes | None, time: Sequence[int], clock: Any, burials: Any) -> Team | None:
+        keys = self._keys_of(name)
+        if mark is None:
+            return None
+        if standing_of(mark).mark == NO_MARK:
+            self._servers.refused[keys.mark(name)] = _UNREADABLE
+            return None
+        try:
+            return self._read_team(name, mark, time, clock, burials)
+        except (ValueError, TypeError):
+            self._servers.refused[keys.due] = _UNREADABLE
+            return None
+
+    def _read_team(self, name: str, mark: bytes, time: Sequence[int], clock: Any, burials: Any) -> Team:
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         standing = standing_of(mark)
         swept, gaps = clock or (None, None)

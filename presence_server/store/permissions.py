@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
 from presence_server.store.scripts import Script
 
@@ -78,6 +78,8 @@ async def faults_of(client: Redis, prefix: str, tag: str, *, sharded: bool) -> l
         await client.script_load(_SCRIPT.source)
         publish = "SPUBLISH" if sharded else "PUBLISH"
         found = await client.evalsha(_SCRIPT.sha, 1, key, publish, channel, calls)
+    except MovedError:
+        return ["scripts: this is one server of a cluster; Expected redis+cluster://, got redis://"]
     except RedisError as error:
         return [f"scripts: {error}"]
     faults = [fault.decode() for fault in found]

@@ -59,7 +59,7 @@ class Servers:
                     raise Unavailable(f"Expected Redis to list its keys, got: {error}") from error
                 if found:
                     keys: list[Any] = found
-                    yield [key.decode() for key in keys]
+                    yield [key.decode(errors="replace") for key in keys]
 
     async def read(self, commands: Sequence[Routed]) -> list[Any]:
         """Send commands, one pipeline to each server, and return the replies in their order; None for what is refused.

@@ -223,7 +223,10 @@ def mint(
     """
     if not is_id(user) or not (session is None or is_id(session)):
         raise ValueError(f"Expected ids of users and sessions to match {PATTERN}")
-    if list(teams) != [ALL_TEAMS]:
+    if list(teams) == [ALL_TEAMS]:
+        if not admin:
+            raise ValueError(f"Expected an administrator for all teams ({ALL_TEAMS!r}), got none: add --admin")
+    else:
         try:
             _checked_teams(list(teams))
         except errors.BadToken as exc:

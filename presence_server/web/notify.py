@@ -7,12 +7,10 @@ told anything, and nothing here costs anything.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, MutableMapping
 from typing import Final
 
@@ -20,8 +18,6 @@ from typing import Final
 _PATIENCE_S: Final = 10.0
 _LOOK_S: Final = 1.0
 _FIRST_LOOKS_S: Final = 0.1
-# Of what a manager that stands still has not taken, so much is kept: the server does not wait for it.
-_UNSENT: Final = 16
 
 _logger = logging.getLogger(__name__)
 
@@ -39,9 +35,12 @@ class ServiceManager:
         self._look_s = _LOOK_S if watchdog_s is None else min(_LOOK_S, watchdog_s / 3)
         self._watched = watchdog_s is not None
         self._attending: asyncio.Task[None] | None = None
-        self._unsent: deque[str] = deque(maxlen=_UNSENT)
+        self._unsent: list[str] = []
+        self._complained = False
+        self._address = "\0" + address[1:] if address.startswith("@") else address
         if address:
-            self._connect("\0" + address[1:] if address.startswith("@") else address)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str]) -> ServiceManager:
@@ -84,15 +83,6 @@ class ServiceManager:
             self._socket.close()
             self._socket = None
 
-    def _connect(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        try:
-            self._socket.connect(address)
-        except OSError as error:
-            _logger.warning("NOTIFY_SOCKET: Expected a datagram socket, got %s: nobody is told of the start", error)
-            self.close()
-
     async def _attend(self, is_ready: Callable[[], bool], is_well: Callable[[], bool]) -> None:
         began_s = time.monotonic()
         while not (is_ready() or time.monotonic() - began_s > _PATIENCE_S):  # noqa: ASYNC110 - nobody would say so
@@ -111,12 +101,22 @@ class ServiceManager:
 
     def _tell(self, text: str) -> None:
         if self._socket is not None:
+            # The newest of its kind says all: one who stands still for long is to learn of the start all the same.
+            kind = text.partition("=")[0]
+            self._unsent = [each for each in self._unsent if each.partition("=")[0] != kind]
             self._unsent.append(text)
             self._send()
 
     def _send(self) -> None:
-        # One who has gone has no more use for it, and comes back under the same name if at all.
-        with contextlib.suppress(OSError):
+        # One who has gone may come back under the same name: each is addressed anew (sd_notify(3)).
+        try:
             while self._unsent and self._socket is not None:
-                self._socket.send(self._unsent[0].encode())
-                self._unsent.popleft()
+                self._socket.sendto(self._unsent[0].encode(), self._address)
+                del self._unsent[0]
+                self._complained = False
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if not self._complained:
+                _logger.warning("NOTIFY_SOCKET: Expected a datagram socket, got %s: nobody is told how it goes", error)
+                self._complained = True

@@ -77,8 +77,6 @@ class TestWhatIsRight:
         assert office.inspection.teams >= 51
 
     async def test_what_is_none_of_ours_is_passed_over(self, office: Office) -> None:
-        """A mark that cannot be read is to scripts, too, no team."""
-        office.client.set(office.keys.mark("globex"), "nonsense")
         office.client.set(f"{office.keys.team('a')}:user:b}}:mark", "nonsense")
         assert await office.faults() == []
         assert office.inspection.teams == 1
@@ -165,6 +163,15 @@ class TestWorkers:
 
 
 class TestRedis:
+    async def test_what_cannot_be_read_is_told_and_the_rest_looked_at(self, office: Office) -> None:
+        office.client.set(office.keys.mark("globex"), "nonsense")
+        strange = office.keys.mark("§").encode().replace("§".encode(), b"\xff")
+        office.client.set(strange, "x")
+        assert [text.partition(": ")[0] for text in await office.faults()] == [f"key {office.keys.mark('globex')}"]
+        assert office.inspection.teams == 1
+        office.client.hset(f"{office.keys.due}:burials", TEAM, "nonsense")
+        assert f"key {office.keys.due}" in [text.partition(": ")[0] for text in await office.faults()]
+
     async def test_something_else_under_a_key_is_told(self, office: Office) -> None:
         for suffix in ("active", "ends", "held:w1"):
             office.client.set(f"{office.base}:{suffix}", "something else")

@@ -13,6 +13,7 @@ import pytest
 from presence_server.web import notify
 from presence_server.web.notify import ServiceManager
 from tests.support.manager import Manager
+from tests.web.peer import until
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -85,6 +86,41 @@ async def test_one_that_does_not_read_holds_nothing_up_and_is_told_later(
     manager.read()
     await manager.hears("READY=1")
     await manager.hears("STATUS=Serving")
+
+
+async def test_one_that_stands_still_at_the_start_learns_of_it(
+    manager: Manager, told: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog is told of once a look: many of these must not push out what comes once."""
+    looks = 0
+
+    def is_well() -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    monkeypatch.setattr(told, "_look_s", 0.001)
+    for _ in range(2_000):
+        told.reloading()
+    told.attend(lambda: True, is_well)
+    await until(lambda: looks > 100)
+    await manager.hears("READY=1")
+    await manager.hears("WATCHDOG=1")
+
+
+async def test_one_that_comes_back_under_the_same_name_is_told_again(tmp_path: Path) -> None:
+    manager = Manager(tmp_path / "notify")
+    told = ServiceManager(manager.address)
+    told.attend(lambda: True, lambda: True)
+    await manager.hears("READY=1")
+    manager.close()
+    told.reloading()
+    (tmp_path / "notify").unlink()
+    manager = Manager(tmp_path / "notify")
+    told.stopping()
+    await manager.hears("STOPPING=1")
+    told.close()
+    manager.close()
 
 
 async def test_nobody_is_told_where_there_is_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
-import orjson
 from redis import exceptions
 
 from presence_server.address import Node
 from presence_server.store.backend import Ears
 from presence_server.store.cluster.channels import Channels
+from presence_server.store.cluster.control import Control
 from presence_server.store.cluster.nodes import Nodes
 from presence_server.store.cluster.probes import Probes
 from presence_server.store.keys import Keys
@@ -26,8 +26,6 @@ from presence_server.store.slots import slot_of
 
 # How often a channel is looked for at another node before its slot counts as moving.
 _REDIRECTIONS: Final = 4
-# Between attempts to hear the workers' channel somewhere.
-_AGAIN_S: Final = 0.5
 
 
 class ClusterFeed:
@@ -38,20 +36,27 @@ class ClusterFeed:
         keys: of any partition, for the names of what is not one team's.
         name: the worker's, by which it knows its own probes.
         clock: a monotonic clock, seconds.
+
+    Attributes:
+        control: where what is said to all workers is heard.
     """
 
     def __init__(self, nodes: Nodes, keys: Keys, name: str, clock: Callable[[], float]) -> None:
         self._nodes = nodes
-        self._control = keys.control
         self._probes = Probes(nodes, keys, name, clock)
         self._open: dict[Node, Channels] = {}
         self._opening: dict[Node, asyncio.Lock] = {}
         self._at: dict[bytes, Node] = {}
         self._listeners: dict[bytes, Callable[[bytes, bytes], None]] = {}
         self._parts: list[PartitionFeed] = []
-        self._control_at: Node | None = None
-        self._one_by_one = asyncio.Lock()
-        self._looking: asyncio.Task[None] | None = None
+        self.control = Control(
+            nodes,
+            keys.control,
+            name,
+            clock,
+            connection=self._connection,
+            on_message=lambda message: self._parts[0].ears.on_control(message),
+        )
 
     def part(self, keys: Keys, ears: Ears) -> PartitionFeed:
         """The subscriptions of one partition."""
@@ -96,32 +101,21 @@ class ClusterFeed:
             with contextlib.suppress(OutOfReach):
                 await channels.ask("SUNSUBSCRIBE", [channel])
 
-    async def hear_control(self, first: Node | None) -> None:
-        """Hear the workers' channel somewhere, if need be at a node that is named.
-
-        Raises:
-            OutOfReach: that node is.
-        """
-        async with self._one_by_one:
-            if self._control_at is not None or first is None:
-                return
-            channels = await self._connection(first)
-            await channels.ask("SUBSCRIBE", [self._control])
-            self._control_at = first
-
     async def probe(self, nodes: Iterable[Node]) -> None:
         """See that what is published at nodes comes back; one that stays silent is given up."""
-        for node in set(nodes) & self._open.keys():
-            await self._probes.probe(node, self._open[node])
+        await asyncio.gather(self.control.probe(), *[self._probe(node) for node in set(nodes)])
 
     async def close(self) -> None:
         """End all subscriptions."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        await self.control.close()
         for channels in self._open.values():
             await channels.close()
         self._open.clear()
+
+    async def _probe(self, node: Node) -> None:
+        # Any of them may break while others are waited for.
+        if (channels := self._open.get(node)) is not None:
+            await self._probes.probe(node, channels)
 
     # --- by node ----------------------------------------------------------------------------------------------------
 
@@ -158,8 +152,8 @@ class ClusterFeed:
     # --- what is heard ----------------------------------------------------------------------------------------------
 
     def _hear(self, channel: bytes, data: bytes) -> None:
-        if channel == self._control.encode():
-            self._parts[0].ears.on_control(orjson.loads(data))
+        if self.control.is_it(channel):
+            self.control.take(data)
         elif not self._probes.hear(channel, data) and (listener := self._listeners.get(channel)) is not None:
             listener(channel, data)
 
@@ -178,25 +172,12 @@ class ClusterFeed:
         for channel in gone:
             del self._at[channel]
         self._nodes.refresh_soon()
-        if self._control_at == node:
-            self._control_at = None
-            self._looking = asyncio.get_running_loop().create_task(self._hear_control_elsewhere())
+        self.control.lost(node)
         for part in self._parts:
             if part.is_at(node):
                 part.down(why, gone)
             else:
                 part.gone(gone)
-
-    async def _hear_control_elsewhere(self) -> None:
-        """What was said there meanwhile is lost; sign-outs come by each team's own channel, too."""
-        while True:
-            for node in [*self._open, *self._nodes.topology.owners()]:
-                try:
-                    await self.hear_control(node)
-                    return
-                except OutOfReach:
-                    continue
-            await asyncio.sleep(_AGAIN_S)
 
 
 class PartitionFeed:
@@ -222,7 +203,7 @@ class PartitionFeed:
             OutOfReach: the node that has the index is.
         """
         home = self._feed.owner(self._home)
-        await self._feed.hear_control(home)
+        await self._feed.control.hear(home)
         failures = await self._feed.follow([self._keys.feed(team) for team in self._teams], self._hear)
         for channel, failure in failures.items():
             if self._feed.owner(slot_of(channel)) == home:

@@ -12,7 +12,7 @@ from redis.asyncio import ConnectionPool
 from presence_server.address import Node, parse
 from presence_server.settings import Settings
 from presence_server.store import link
-from presence_server.store.cluster import channels, nodes, probes
+from presence_server.store.cluster import channels, control, nodes, probes
 from presence_server.store.cluster.nodes import Nodes
 from presence_server.store.connect import open_pool
 from presence_server.store.scripts import Scripts
@@ -39,7 +39,7 @@ async def cluster_nodes(shared_cluster: Cluster) -> AsyncIterator[Nodes]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not answer counts as out of reach sooner, but not because the machine is busy."""
-    for module in (link, nodes, channels, probes):
+    for module in (link, nodes, channels, control, probes):
         monkeypatch.setattr(module, "TIMEOUT_S", 1.0)
 
 

@@ -241,7 +241,7 @@ async def test_a_node_that_stands_still(stage: Stage, impatient: None) -> None:
         with pytest.raises(Unreached):
             await there.feed.subscribe(other)
         assert (await here.next())[0] == "down"
-        await becomes_true(lambda: stage.feed._control_at is not None)
+        await becomes_true(lambda: stage.feed.control._at is not None)
         with pytest.raises(OutOfReach):
             await here.feed.connect()
         with pytest.raises(OutOfReach):
@@ -269,6 +269,36 @@ async def test_a_probe_comes_back_or_the_connection_is_given_up(
     await channels.ask("SUNSUBSCRIBE", [listened])
     await listener.feed.probe()
     assert await listener.next() == ("down", "a probe of the subscription did not come back")
+
+
+async def test_a_node_may_break_while_another_is_probed(stage: Stage, impatient: None) -> None:
+    """The one that is frozen keeps its probe waiting; meanwhile the others are gone."""
+    every = [node_of(server) for server in stage.cluster.nodes]
+    for listener, (team, _) in zip(stage.at, stage.teams, strict=True):
+        await listener.feed.subscribe(team)
+    with stage.cluster.frozen(stage.cluster.nodes[0]):
+        probing = asyncio.create_task(stage.feed.probe(every))
+        await asyncio.sleep(0)
+        for server in stage.cluster.nodes[1:]:
+            stage.cut_off(server)
+        await probing
+    downs = {await listener.next() for listener in stage.at}
+    assert {kind for kind, _ in downs} == {"down"}
+
+
+async def test_a_node_where_nothing_is_said_any_more_is_left(stage: Stage, impatient: None) -> None:
+    """It was taken out of the cluster, and keeps the subscription: the workers' channel is heard elsewhere."""
+    outside = Valkey(tcp=True, cluster=True)
+    with closing(outside):
+        outside.start()
+        feed = ClusterFeed(stage.nodes, stage.at[0].keys, "w2", time.monotonic)
+        listener = Listener(feed, stage.at[0].keys)
+        await feed.control.hear(node_of(outside))
+        await feed.probe([])
+        await becomes_true(lambda: feed.control._at not in (None, node_of(outside)))
+        stage.tell(stage.cluster.nodes[0], {"again": 1})
+        assert await listener.next() == ("control", {"again": 1})
+        await feed.close()
 
 
 async def test_partitions_of_a_node_share_its_probes(stage: Stage) -> None:
