@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.conftest import NewSite
+from tests.support.cluster import Cluster
 from tests.support.site import Site
 from tests.support.timing import LEASE_S, SOON_S
 from tests.support.valkey import Valkey
@@ -71,3 +72,14 @@ async def test_whatever_is_under_way_is_no_fault(
     assert status == 1
     worker = record.rpartition(":")[2]
     assert f"team {site.team}: worker {worker} writes to it, and is not on record for it" in told
+
+
+async def test_a_cluster_in_good_order(new_site: NewSite) -> None:
+    """The index of each team is looked for where it is."""
+    with closing(Cluster(3)) as cluster:
+        site = await new_site(redis_url=cluster.url)
+        people = [await site.connect("maria", teams=[cluster.team_on(node)]) for node in cluster.nodes]
+        assert await _check(site) == (0, [])
+        for person in people:
+            await person.end()
+        await site.stop_workers()
