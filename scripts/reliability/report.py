@@ -79,7 +79,8 @@ def _story(record: Record, finding: Finding) -> Iterator[str]:
         f"{at(finding.span.end)}, seen by {seer.user} (connection {seer.number} on {seer.worker}): {finding.text}"
     )
     for trouble in record.troubles:
-        where = trouble.worker or "all"
+        teams = trouble.teams and " ".join(sorted(trouble.teams))
+        where = trouble.worker or teams or "all"
         yield f"    fault {trouble.name} of {where} from {at(trouble.span.start)} to {at(trouble.span.end)}"
     about = [each for each in record.transcripts if each.user == finding.about]
     for each in about[-_LIVES:]:

@@ -216,3 +216,27 @@ def test_how_long_a_fault_took_to_mend_is_told() -> None:
     verdict = judge(story.record)
     assert verdict.findings == []
     assert verdict.agreement == [("cut", 1_500)]
+
+
+def test_a_shard_that_is_lost_excuses_its_own_teams_alone() -> None:
+    """Juan's grace ends while some shard is away: if it is another team's, he is a ghost all the same."""
+    story, maria, _ = day()
+    told_at(story, maria, 22_000)
+    story.record.troubles = [trouble("shard-stop", 13_000, 16_000, outage=True, teams=frozenset({TEAM, "globex"}))]
+    assert kinds(story) == set()
+    story.record.troubles = [trouble("shard-stop", 13_000, 16_000, outage=True, teams=frozenset({"globex"}))]
+    assert kinds(story) == {Kind.GHOST}
+
+
+def test_a_team_is_stale_until_it_is_told_to_be_live_itself() -> None:
+    """That another team is live again says nothing of this one."""
+    story, maria, _ = day()
+    story.record.troubles = [trouble("shard-stop", 17_000, 20_000, outage=True, teams=frozenset({TEAM}))]
+    story.hear(maria, 18_000, type="feed", live=False, team=TEAM)
+    story.hear(maria, 20_500, type="feed", live=True, team=TEAM)
+    assert kinds(story) == set()
+    changed(maria, "feed", -1, team="globex")
+    assert kinds(story) == {Kind.STALE}
+    changed(maria, "feed", -1, team=TEAM)
+    story.record.troubles = [trouble("shard-stop", 17_000, 20_000, outage=True, teams=frozenset({"globex"}))]
+    assert kinds(story) == {Kind.STALE}

@@ -6,9 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from reliability.oracle import requests
-from reliability.oracle.choices import Choices
-from reliability.oracle.delays import Delays
-from reliability.oracle.presence import Presence
+from reliability.oracle.expectations import Expectations, Expected
 from reliability.oracle.record import Record, Trouble
 from reliability.oracle.spans import Span, common, complement, covers, prolonged, total_ms, union, without
 from reliability.oracle.verdict import Finding, Kind, Verdict
@@ -24,9 +22,7 @@ class _Judge:
     def __init__(self, record: Record) -> None:
         self.verdict = Verdict(busy_ms=total_ms(union(record.busy)))
         self._record, self._bounds = record, record.bounds
-        self._delays = Delays(record)
-        self._presence = Presence(record, self._delays)
-        self._choices = Choices(record, self._delays)
+        self._expectations = Expectations(record)
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         for each in record.transcripts:
             for team in each.teams:
@@ -37,7 +33,7 @@ class _Judge:
         for view in views:
             self._compare(view)
         self._look_for_missed(views)
-        requests.check(record, self._delays, self._choices, self.verdict)
+        requests.check(record, self._expectations, self.verdict)
         self._look_for_lost_sign_outs()
         self.verdict.agreement = [(each.name, self._took(each)) for each in record.troubles]
         told = sum(len(steps) for view in views for steps in view.shown.values())
@@ -47,33 +43,31 @@ class _Judge:
 
     def _compare(self, view: View) -> None:
         run = [self._record.span]
+        expected = self._expectations.of(view.team)
 
         def late(instant: int) -> int:
-            return self._delays.read(instant + self._bounds.agreement, view.transcript)
+            return expected.delays.read(instant + self._bounds.agreement, view.transcript)
 
         def soon(instant: int) -> int:
-            return self._delays.read_without_faults(instant + self._bounds.agreement, view.transcript)
+            return expected.delays.read_without_faults(instant + self._bounds.agreement, view.transcript)
 
         for user in self._members[view.team]:
             for segment, status in view.segments(user):
-                allowed = self._allowed(user, view.team, status)
+                allowed = _allowed(expected, user, view.team, status)
                 if not any(span.start <= segment.start and segment.end <= span.end for span in allowed):
                     shown = common([segment], run)
                     unlike = without(shown, prolonged(allowed, soon))
                     self._raw += (span for span in unlike if span.end - span.start > self._bounds.jitter)
                     for wrong in without(shown, prolonged(allowed, late)):
                         if wrong.end - wrong.start > self._bounds.jitter:
-                            self._found_wrong(view, user, status, wrong, late)
+                            self._found_wrong(view, user, status, wrong, expected.presence.may(user, view.team), late)
 
-    def _allowed(self, user: str, team: str, status: str) -> list[Span]:
-        if status == "offline":
-            return complement(self._presence.must(user, team))
-        return common(self._presence.may(user, team), self._choices.chosen(user, team, status))
-
-    def _found_wrong(self, view: View, user: str, status: str, wrong: Span, late: Callable[[int], int]) -> None:
+    def _found_wrong(
+        self, view: View, user: str, status: str, wrong: Span, may: list[Span], late: Callable[[int], int]
+    ) -> None:
         if status == "offline":
             kind = Kind.FALSE_OFFLINE
-        elif common([wrong], prolonged(self._presence.may(user, view.team), late)):
+        elif common([wrong], prolonged(may, late)):
             kind = Kind.WRONG_COLOUR
         else:
             kind = Kind.GHOST
@@ -86,8 +80,9 @@ class _Judge:
         of_team: defaultdict[str, list[View]] = defaultdict(list)
         for view in views:
             of_team[view.team].append(view)
-        rolled_back = [Span(start, recovered) for start, _, recovered in self._delays.losses()]
         for team, alike in of_team.items():
+            delays = self._expectations.of(team).delays
+            rolled_back = [Span(start, recovered) for start, _, recovered in delays.losses()]
             changes: defaultdict[str, dict[int, str]] = defaultdict(dict)
             for view in alike:
                 for user, steps in view.shown.items():
@@ -102,7 +97,8 @@ class _Judge:
     def _check_told(self, view: View, team: str, user: str, since: int, status: str, following: int) -> None:
         if view.first is None or since < view.first:
             return
-        by = self._delays.read(since + self._bounds.agreement, view.transcript)
+        delays = self._expectations.of(team).delays
+        by = delays.read(since + self._bounds.agreement, view.transcript)
         shown = view.at(user, by)
         if by < following and shown is not None and shown.since < since and shown.status != status:
             text = f"not told that he is {status}, showed {shown.status}"
@@ -118,9 +114,10 @@ class _Judge:
                 continue
             # Let in by who was not told yet, he is thrown out when it comes.
             stayed = min(each.ended, self._record.span.end) - each.welcomed > self._bounds.recovery
-            for logout in self._presence.logouts(each.user):
+            presence = self._expectations.of(*each.teams).presence
+            for logout in presence.logouts(each.user):
                 if stayed and logout.session == each.session and logout.at < each.opened:
-                    if self._presence.may_be_lost(logout):
+                    if presence.may_be_lost(logout):
                         self.verdict.by_nature[Kind.LOST_SIGN_OUT] += 1
                     else:
                         span, text = Span(each.welcomed, each.ended), "let in after his session had signed out"
@@ -133,3 +130,9 @@ class _Judge:
         recovered = trouble.span.end + self._bounds.recovery
         wrong = [each.end for each in union(self._raw) if trouble.span.start <= each.start < recovered]
         return max(0, max(wrong, default=0) - trouble.span.end)
+
+
+def _allowed(expected: Expected, user: str, team: str, status: str) -> list[Span]:
+    if status == "offline":
+        return complement(expected.presence.must(user, team))
+    return common(expected.presence.may(user, team), expected.choices.chosen(user, team, status))

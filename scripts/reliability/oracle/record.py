@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -92,6 +92,7 @@ class Trouble:
         name: of the fault.
         span: from its first effect until it was mended.
         worker: the one that stood still, was dead or cut off; None where all were concerned.
+        teams: those concerned; None where all were.
         outage: Redis could not be used in it, or its subscriptions were cut.
         died: the worker is gone for good.
         ended: the workers that were drained and ended in it; what they could not do for want of Redis is lost.
@@ -102,6 +103,7 @@ class Trouble:
     name: str
     span: Span
     worker: str | None = None
+    teams: frozenset[str] | None = None
     outage: bool = False
     died: bool = False
     ended: tuple[str, ...] = ()
@@ -126,3 +128,8 @@ class Record:
     transcripts: list[Transcript] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     busy: list[Span] = field(default_factory=list)
+
+    def concerning(self, teams: Collection[str]) -> Record:
+        """The same with those faults alone that concern any of these teams."""
+        troubles = [each for each in self.troubles if each.teams is None or not each.teams.isdisjoint(teams)]
+        return replace(self, troubles=troubles)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Final
 
-from reliability.oracle.choices import Choices
-from reliability.oracle.delays import Delays
+from reliability.oracle.expectations import Expectations
 from reliability.oracle.record import End, Record, Said, Transcript
 from reliability.oracle.spans import FOREVER, Span, common, prolonged, total_ms, union, without
 from reliability.oracle.verdict import Finding, Kind, Verdict
@@ -17,9 +17,9 @@ _EXPECTED_ERRORS: Final = {"unavailable"}
 _REQUESTS: Final = {"set_status", "watch", "renew", "heartbeat"}
 
 
-def check(record: Record, delays: Delays, choices: Choices, verdict: Verdict) -> None:
+def check(record: Record, expectations: Expectations, verdict: Verdict) -> None:
     """Add what is wrong to a verdict."""
-    checks = _Requests(record, delays, choices, verdict)
+    checks = _Requests(record, expectations, verdict)
     for each in record.transcripts:
         checks.ended(each)
         checks.answered(each)
@@ -28,9 +28,9 @@ def check(record: Record, delays: Delays, choices: Choices, verdict: Verdict) ->
 
 
 class _Requests:
-    def __init__(self, record: Record, delays: Delays, choices: Choices, verdict: Verdict) -> None:
+    def __init__(self, record: Record, expectations: Expectations, verdict: Verdict) -> None:
         self._record, self._bounds = record, record.bounds
-        self._delays, self._choices, self._verdict = delays, choices, verdict
+        self._expectations, self._verdict = expectations, verdict
 
     def ended(self, each: Transcript) -> None:
         """Nobody is thrown out who has done nothing wrong."""
@@ -43,20 +43,21 @@ class _Requests:
         expected = _EXPECTED_CODES | ({4506} if signed_out else set()) | ({1011} if each.unread else set())
         if each.end is End.LOST and each.code not in expected:
             # A ping that goes unanswered since the machine has no time for the client.
-            if each.code == 1011 and self._delays.everywhere(each.ended - self._bounds.ping) > each.ended:
+            delays = self._expectations.of(*each.teams).delays
+            if each.code == 1011 and delays.everywhere(each.ended - self._bounds.ping) > each.ended:
                 return
             self._found(Kind.CLOSED, each, Span(each.ended, each.ended), "", f"closed with {each.code}")
 
     def answered(self, each: Transcript) -> None:
         """Each request is answered, within the ten seconds for which it may wait for Redis."""
-        answers = each.answers()
+        answers, delays = each.answers(), self._expectations.of(*each.teams).delays
         for said in each.sent:
             identity = said.message.get("id")
             if said.message["type"] not in _REQUESTS or identity is None:
                 continue
             answer = answers.get(identity)
             due = said.at + self._bounds.unavailable + self._bounds.transit
-            due = self._delays.read(due, each)
+            due = delays.read(due, each)
             if answer is None and due < min(each.ended, self._record.span.end):
                 self._found(Kind.UNANSWERED, each, Span(said.at, due), "", f"no answer to {dict(said.message)}")
             elif answer is not None and answer.message.get("code", "unavailable") not in _EXPECTED_ERRORS:
@@ -81,28 +82,31 @@ class _Requests:
                 self._found(Kind.LOST_CHOICE, each, Span(said.at, said.at), team, f"told that he chose {chosen}")
 
     def kept_fresh(self, each: Transcript) -> None:
-        """`feed` says that statuses may be stale only while they may."""
-        stale: list[Span] = []
-        since: int | None = None
+        """`feed` says that statuses may be stale only while they may, with `team` those of one team alone."""
+        stale: defaultdict[str, list[Span]] = defaultdict(list)
+        since: dict[str, int] = {}
         for said in (said for said in each.received if said.message["type"] == "feed"):
-            if not said.message["live"]:
-                since = said.at if since is None else since
-            elif since is not None:
-                stale.append(Span(since, said.at))
-                since = None
-        if since is not None:
-            stale.append(Span(since, min(each.ended, self._record.span.end)))
-        windows = self._delays.reading(each)
-        excused = union(Span(start, recovered + self._bounds.agreement) for start, _, recovered in windows)
-        for span in without(union(stale), excused):
-            if total_ms([span]) > self._bounds.jitter:
-                self._found(Kind.STALE, each, span, "", "told that statuses may be stale")
+            for team in [said.message["team"]] if "team" in said.message else each.teams:
+                if not said.message["live"]:
+                    since.setdefault(team, said.at)
+                elif team in since:
+                    stale[team].append(Span(since.pop(team), said.at))
+        for team, at in since.items():
+            stale[team].append(Span(at, min(each.ended, self._record.span.end)))
+        for team, spans in stale.items():
+            windows = self._expectations.of(team).delays.reading(each)
+            excused = union(Span(start, recovered + self._bounds.agreement) for start, _, recovered in windows)
+            for span in without(union(spans), excused):
+                if total_ms([span]) > self._bounds.jitter:
+                    self._found(Kind.STALE, each, span, team, "told that statuses may be stale")
 
     def _may_be_chosen(self, each: Transcript, team: str, chosen: str, said: Said, late: int, *, lossy: bool) -> bool:
-        def until(instant: int) -> int:
-            return self._delays.read(instant + late, each)
+        expected = self._expectations.of(team)
 
-        allowed = self._choices.chosen(each.user, team, chosen, lossy=lossy)
+        def until(instant: int) -> int:
+            return expected.delays.read(instant + late, each)
+
+        allowed = expected.choices.chosen(each.user, team, chosen, lossy=lossy)
         if late:
             allowed = prolonged(allowed, until)
         return bool(common(allowed, [Span(each.opened if not late else said.at, min(said.at + 1, FOREVER))]))
