@@ -59,7 +59,8 @@ def play(schedule: Schedule, topology: str, directory: Path, tell: Tell) -> Outc
     """
     directory.mkdir(parents=True, exist_ok=True)
     relayed = any(FAULTS[hit.fault].relayed for hit in schedule.hits)
-    stage = Stage(TOPOLOGIES[topology](), schedule.workers, Bounds(), directory, relayed=relayed)
+    redis, teams = TOPOLOGIES[topology](), [*schedule.teams]
+    stage = Stage(redis, schedule.workers, Bounds(), teams, directory, relayed=relayed)
     try:
         stage.start()
         return asyncio.run(_Run(schedule, stage, tell).play())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,7 @@ class Stage:
         topology: Redis.
         workers: how many.
         bounds: the times the workers are set to.
+        teams: those people are in.
         relayed: whether each worker reaches Redis through a relay of its own.
         directory: where logs go.
 
@@ -38,8 +39,17 @@ class Stage:
 
     everybody: Everybody
 
-    def __init__(self, topology: Topology, workers: int, bounds: Bounds, directory: Path, *, relayed: bool) -> None:
-        self.topology = topology
+    def __init__(
+        self,
+        topology: Topology,
+        workers: int,
+        bounds: Bounds,
+        teams: Sequence[str],
+        directory: Path,
+        *,
+        relayed: bool,
+    ) -> None:
+        self.topology, self.teams = topology, teams
         self.workers: list[Worker] = []
         self.relays: list[RedisProxy] = []
         self._count, self._bounds, self._directory, self._relayed = workers, bounds, directory, relayed

@@ -42,12 +42,12 @@ async def _stop(stage: Stage, hit: Hit) -> list[Trouble]:
     return [Trouble(hit.fault, Span(at, now_ms()), outage=True)]
 
 
-def _told(*command: str, loss: Loss = Loss.NOTHING, outage: bool = True) -> CarryOut:
+def _told(*command: str, loss: Loss = Loss.NOTHING, outage: bool = True, replicas: bool = False) -> CarryOut:
     """A command that does harm at once, and needs no mending."""
 
     async def carry_out(stage: Stage, hit: Hit) -> list[Trouble]:
         at = now_ms()
-        await asyncio.to_thread(stage.topology.tell, *command)
+        await asyncio.to_thread(stage.topology.tell, *command, replicas=replicas)
         return [Trouble(hit.fault, Span(at, now_ms()), outage=outage, loss=loss)]
 
     return carry_out
@@ -92,9 +92,9 @@ FAULTS: Final = (
     _fault("redis-stop", "Redis stands still (SIGSTOP) for 3 s", _stop, (3, 3), alone=True),
     _fault("redis-stop-long", "Redis stands still for more than two leases", _stop, (14, 16), alone=True),
     _fault("flushall", "`FLUSHALL`", _told("FLUSHALL", loss=Loss.LAST_WRITES)),
-    _fault("client-kill-normal", "`CLIENT KILL TYPE normal`", _told(*_KILL_NORMAL)),
-    _fault("client-kill-pubsub", "`CLIENT KILL TYPE pubsub`", _told(*_KILL_PUBSUB)),
-    _fault("script-flush", "`SCRIPT FLUSH`", _told("SCRIPT", "FLUSH", outage=False)),
+    _fault("client-kill-normal", "`CLIENT KILL TYPE normal`", _told(*_KILL_NORMAL, replicas=True)),
+    _fault("client-kill-pubsub", "`CLIENT KILL TYPE pubsub`", _told(*_KILL_PUBSUB, replicas=True)),
+    _fault("script-flush", "`SCRIPT FLUSH`", _told("SCRIPT", "FLUSH", outage=False, replicas=True)),
     _fault("read-only", "Redis refuses writes: `min-replicas-to-write`", _set("min-replicas-to-write", "9"), (2, 8)),
     _fault("out-of-memory", "Redis is full: `maxmemory`, noeviction", _set("maxmemory", "1"), (2, 8)),
     _fault(

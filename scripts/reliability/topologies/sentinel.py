@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from reliability.topologies.topology import Topology
-from tests.support.sentinels import Replicated
+from reliability.topologies.highly_available import HighlyAvailable
+from tests.support.sentinels import SERVICE, Replicated
 from tests.support.valkey import Valkey
 
 
-class Sentinels(Topology):
+class Sentinels(HighlyAvailable):
     """See `Topology`.
 
     Attributes:
@@ -35,3 +35,16 @@ class Sentinels(Topology):
 
     def servers(self) -> Sequence[Valkey]:
         return self.replicated.valkeys
+
+    def succession(self, master: Valkey) -> Callable[[], bool]:
+        def has_other() -> bool:
+            found = self.replicated.master()
+            return found is not master and found.says("ROLE")[0] == "master"
+
+        return has_other
+
+    def fail_over(self, master: Valkey) -> None:
+        self.replicated.sentinels[0].says("SENTINEL", "FAILOVER", SERVICE)
+
+    def follows(self, server: Valkey) -> bool:
+        return self.replicated.is_replica(server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -40,9 +40,14 @@ class Topology(ABC):
     def servers(self) -> Sequence[Valkey]:
         """All that there are, running or not."""
 
-    def tell(self, *command: str) -> list[Any]:
-        """Have every master carry out a command; returns what they answer."""
-        return [self._client(master).execute_command(*command) for master in self.masters()]  # type: ignore[no-untyped-call]
+    def concerned(self, master: Valkey, teams: Iterable[str]) -> frozenset[str] | None:
+        """Those of some teams that need a master; None: all that there are."""
+        return None
+
+    def tell(self, *command: str, replicas: bool = False) -> list[Any]:
+        """Have every master carry out a command, and every replica if wanted; returns what they answer."""
+        servers = self.servers() if replicas else self.masters()
+        return [self._client(server).execute_command(*command) for server in servers]  # type: ignore[no-untyped-call]
 
     def keep_open(self) -> None:
         """Connect to every server: later there may be no further connection."""
