@@ -78,8 +78,7 @@ class Cluster:
         """An id of a team that a server has, together with the index of its partition."""
         for number in itertools.count():
             team = f"{name}-{number}"
-            index = Partition(number_of(team, PARTITIONS), PARTITIONS).tag
-            if self.master_of(team) is node and self.master_of(index) is node:
+            if self.master_of(team) is node and self.master_of(index_of(team)) is node:
                 return team
         raise AssertionError
 
@@ -261,6 +260,11 @@ class Cluster:
             if time.monotonic() > end_s:
                 raise AssertionError("Expected the cluster to agree, got no agreement")
             time.sleep(0.02)
+
+
+def index_of(team: str) -> str:
+    """The hash tag of the index that a team is in."""
+    return Partition(number_of(team, PARTITIONS), PARTITIONS).tag
 
 
 def _cluster(client: redis.Redis, *words: object) -> Any:

@@ -8,11 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from presence_server.store.cluster.cluster import PARTITIONS
 from presence_server.store.lane import PATIENCE_S
-from presence_server.store.slots import Partition, number_of, slot_of
+from presence_server.store.slots import slot_of
 from tests.conftest import NewSite
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, index_of
 from tests.support.timing import GRACE_S, LEASE_S, SLACK_S, SOON_S
 from tests.support.valkey import Valkey
 
@@ -115,7 +114,7 @@ async def test_slots_move_while_people_work(new_cluster: NewCluster, new_site: N
     people = [await site.connect(f"u{number}", teams=[teams[number % 5]], on=number % 2) for number in range(20)]
     for number, person in enumerate(people):
         await person.sees_all({f"u{n}": "online" for n in range(number % 5, 20, 5)})
-    indexes = {slot_of(Partition(number_of(team, PARTITIONS), PARTITIONS).tag) for team in teams}
+    indexes = {slot_of(index_of(team)) for team in teams}
     new = await asyncio.to_thread(cluster.add)
     moved = asyncio.Event()
     rounds = [0] * len(people)

@@ -12,8 +12,8 @@ from reliability.faults.fault import Area, CarryOut, Fault, Hit
 from reliability.oracle.record import Loss, Trouble
 from reliability.oracle.spans import Span
 from reliability.stage import Stage
-from reliability.topologies.cluster import Shards, index_of
-from tests.support.cluster import Cluster
+from reliability.topologies.cluster import Shards
+from tests.support.cluster import Cluster, index_of
 from tests.support.timing import now_ms
 from tests.support.valkey import Valkey
 
@@ -47,13 +47,8 @@ def _moved(tag_of: Callable[[str], str]) -> CarryOut:
         to = next(master for master in await asyncio.to_thread(shards.masters) if master is not source)
         at = now_ms()
         await asyncio.to_thread(cluster.move, slot_of(tag), to, asked=True)
-        return [
-            Trouble(
-                hit.fault,
-                Span(at, now_ms()),
-                teams=frozenset(team for team in stage.teams if tag in (team, index_of(team))),
-            )
-        ]
+        teams = frozenset(team for team in stage.teams if tag in (team, index_of(team)))
+        return [Trouble(hit.fault, Span(at, now_ms()), teams=teams)]
 
     return carry_out
 

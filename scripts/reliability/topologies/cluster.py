@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from presence_server.store.cluster.cluster import PARTITIONS
-from presence_server.store.slots import Partition, number_of
 from reliability.topologies.highly_available import HighlyAvailable
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, index_of
 from tests.support.valkey import Valkey
 
 # One shard that is lost shall stop nobody else.
@@ -57,8 +55,3 @@ class Shards(HighlyAvailable):
         return frozenset(
             team for team in teams if master in (self.cluster.master_of(team), self.cluster.master_of(index_of(team)))
         )
-
-
-def index_of(team: str) -> str:
-    """The hash tag of the index that a team is in."""
-    return Partition(number_of(team, PARTITIONS), PARTITIONS).tag
