@@ -98,7 +98,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 def shared_workers(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
     """Two plain workers for all tests here that leave them alone."""
     directory = tmp_path_factory.mktemp("plain")
-    settings = FAST | {"redis_url": shared_valkey.url, "key_prefix": "plain"}
+    settings = FAST | {"redis_url": shared_valkey.url, "key_prefix": "test-plain"}
     with ExitStack() as stack:
         workers: list[Worker] = [PlainWorker(f"plain-{number}", directory, settings) for number in range(2)]
         for worker in workers:
