@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from tests.support.api import Api
 from tests.support.client import Client
 from tests.support.polling import becomes
-from tests.support.timing import CONVERGE_S, SLACK_S, SOON_S
+from tests.support.timing import CONVERGE_S, SOON_S
 from tests.support.tokens import SECRET, mint
 from tests.support.worker import Worker
 
@@ -105,7 +105,7 @@ class Site:
         await asyncio.gather(*(asyncio.to_thread(worker.start) for worker in self.workers))
 
     async def converges(
-        self, *, within_s: float = CONVERGE_S + SLACK_S, clients: Sequence[Client] | None = None
+        self, *, within_s: float = CONVERGE_S + SOON_S, clients: Sequence[Client] | None = None
     ) -> None:
         """Wait until every open, unnarrowed connection shows what Redis says, read through every worker."""
         apis = [self.admin(on=number) for number, worker in enumerate(self.workers) if worker.alive]
