@@ -13,6 +13,7 @@ import pytest
 
 from presence_server.store.backend import Ears
 from presence_server.store.cluster import probes
+from presence_server.store.cluster.control import Control
 from presence_server.store.cluster.feed import ClusterFeed
 from presence_server.store.cluster.nodes import Nodes
 from presence_server.store.keys import Keys
@@ -299,6 +300,18 @@ async def test_a_node_where_nothing_is_said_any_more_is_left(stage: Stage, impat
         stage.tell(stage.cluster.nodes[0], {"again": 1})
         assert await listener.next() == ("control", {"again": 1})
         await feed.close()
+
+
+async def test_where_the_workers_channel_may_not_be_heard_it_is_said_so(stage: Stage) -> None:
+    """And what may not be published tells nothing of who listens."""
+    node = node_of(stage.cluster.nodes[0])
+    here = stage.feed._connection
+    control = Control(stage.nodes, "foreign", "w2", time.monotonic, connection=here, on_message=pytest.fail)
+    with pytest.raises(OutOfReach, match="the workers' channel"):
+        await control.hear(node)
+    control._at = node
+    await control.probe()
+    assert control._at == node
 
 
 async def test_partitions_of_a_node_share_its_probes(stage: Stage) -> None:
