@@ -15,10 +15,10 @@ from presence_server.store.cluster.cluster import PARTITIONS
 from presence_server.store.connect import open_client
 from presence_server.store.embedded import EmbeddedValkey
 from presence_server.store.inspection import Inspection
-from presence_server.store.keys import Keys
+from presence_server.store.keys import Keys, keys_of_partitions
 from presence_server.store.probe import Instance, objection, probe
 from presence_server.store.servers import Servers
-from presence_server.store.slots import number_of, partitions
+from presence_server.store.slots import number_of
 from presence_server.store.survey import Survey, survey
 
 # ZRANGE … BYSCORE.
@@ -107,7 +107,7 @@ async def _examine_master(found: Survey, master: Address, prefix: str) -> list[F
 def _keys_of(found: Survey, settings: Settings, address: Address) -> Callable[[str], Keys]:
     """The names of keys of a team, and of the index that it is in."""
     count = PARTITIONS if found.is_cluster else 1
-    every = [Keys(settings.key_prefix, address.database, partition) for partition in partitions(count)]
+    every = keys_of_partitions(settings.key_prefix, address.database, count)
     return lambda team: every[number_of(team, count)]
 
 

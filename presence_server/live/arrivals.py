@@ -117,11 +117,9 @@ class Arrivals:
                 team = partition.teams.use(name)
                 # From here on whatever ends the connection gives it back.
                 membership = self._members.join(connection, team, name, active_s, issued_at_s)
-                arrivals.append(Arrival(membership, team, partition))
-            if added is not None:
-                added += [arrival.membership for arrival in arrivals]
-            for arrival in arrivals:
-                self._start(connection, arrival)
+                arrivals.append(self._start(connection, Arrival(membership, team, partition)))
+                if added is not None:
+                    added.append(membership)
             await self._decided(arrivals, kept)
         except BaseException:
             for arrival in arrivals:
@@ -158,10 +156,11 @@ class Arrivals:
                 assert failure is not None
                 raise failure
 
-    def _start(self, connection: Connection, arrival: Arrival) -> None:
+    def _start(self, connection: Connection, arrival: Arrival) -> Arrival:
         work = _arrive(connection, arrival)
         arrival.task = self._spawn.work(work, lambda failure: self._failed(connection, failure))
         arrival.membership.arriving = arrival.task
+        return arrival
 
     def _late(
         self, connection: Connection, arrival: Arrival, position: Position | None, task: asyncio.Task[str | None]

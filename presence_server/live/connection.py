@@ -50,8 +50,10 @@ class Socket(Protocol):
         """Deliver messages again."""
 
 
-class _Gone:
-    """The socket of a connection that is lost, so that the two do not keep each other: nothing arrives any more."""
+class NullSocket:
+    """A socket by which nothing arrives."""
+
+    __slots__ = ()
 
     def write(self, frame: bytes) -> None: ...
 
@@ -75,7 +77,8 @@ class _Gone:
     def resume_reading(self) -> None: ...
 
 
-GONE: Final[Socket] = _Gone()
+GONE: Final[Socket] = NullSocket()
+"""Of every connection that is lost, so that it and its own socket do not keep each other."""
 
 
 class Room(Protocol):

@@ -91,7 +91,7 @@ class Partition:
         self._feed = backend.subscription(keys, self.store.lease.name, ears)
         self.teams = Teams(self._feed, spawn.part, shared.clock)
         self.inputs = Inputs(self.store, shared.members, self.teams, shared.clock)
-        alone = len(backend.partitions()) == 1
+        alone = len(backend.keys) == 1
         self.teams.settle_in(Surroundings(self.store, shared.members, self.inputs, shared.counters, settings, alone))
         self._sweeper = Sweeper(self.store, shared.counters)
         self._audit = Audit(self.store, self.teams, self._lease_s / 3)

@@ -81,8 +81,7 @@ class Worker:
         self._reach = Reach(lambda: (len(self.partitions), sum(each.live for each in self.partitions)))
         self._members = Members(self.partitions, self._pulse, self.counters, settings.max_connections_per_user, clock)
         shared = Shared(settings, self._backend, self._members, self.counters, self._spawn, Rhythm(), clock)
-        keys = [self._backend.keys(each) for each in self._backend.partitions()]
-        self.partitions.settle_in(Partition(shared, each, self) for each in keys)
+        self.partitions.settle_in(Partition(shared, keys, self) for keys in self._backend.keys)
         self.access = TeamAccess(self.partitions, settings.remember_ms)
         opening = Opening(
             partitions=self.partitions,
@@ -177,11 +176,6 @@ class Worker:
         return {"online": counts["online"], "busy": counts["busy"]}
 
     # --- what partitions ask and tell -------------------------------------------------------------------------------
-
-    @property
-    def live(self) -> bool:
-        """Whether any statuses are fresh: something of Redis is within reach, with every roster up to date."""
-        return self.partitions.live
 
     def live_changed(self, partition: Partition) -> None:
         """A partition's statuses have become fresh, or may be stale; of several, each tells its own teams."""

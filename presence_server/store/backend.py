@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from presence_server.store.keys import Keys
 from presence_server.store.link import Executor
 from presence_server.store.scripts import Scripts
-from presence_server.store.slots import Partition
 
 
 class Ears(NamedTuple):
@@ -60,22 +59,18 @@ class Backend(Protocol):
 
     Attributes:
         scripts: what commands may name.
+        keys: the names of keys of each partition that teams lie in here.
         calls: how many commands were sent.
         failures: how many pipelines failed.
     """
 
     scripts: Scripts
+    keys: Sequence[Keys]
 
     @property
     def calls(self) -> int: ...
     @property
     def failures(self) -> int: ...
-
-    def partitions(self) -> list[Partition]:
-        """The partitions that teams lie in here."""
-
-    def keys(self, partition: Partition) -> Keys:
-        """The names of a partition's keys."""
 
     def link(self, keys: Keys) -> Executor:
         """Runs the commands of a partition."""

@@ -165,18 +165,18 @@ class Inspection:
         keys = self._keys_of(name)
         if mark is None:
             return None
-        if standing_of(mark).mark == NO_MARK:
+        standing = standing_of(mark)
+        if standing.mark == NO_MARK:
             self._servers.refused[keys.mark(name)] = _UNREADABLE
             return None
         try:
-            return self._read_team(name, mark, time, clock, burials)
+            return self._read_team(name, standing, time, clock, burials)
         except (ValueError, TypeError):
             self._servers.refused[keys.due] = _UNREADABLE
             return None
 
-    def _read_team(self, name: str, mark: bytes, time: Sequence[int], clock: Any, burials: Any) -> Team:
+    def _read_team(self, name: str, standing: Standing, time: Sequence[int], clock: Any, burials: Any) -> Team:
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-        standing = standing_of(mark)
         swept, gaps = clock or (None, None)
         swept_ms = int(swept or 0)
         intervals = [(begin, end) for begin, end in orjson.loads(gaps or b"[]")]

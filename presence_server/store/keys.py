@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence_server.store.slots import WHOLE, Partition
+from presence_server.store.slots import WHOLE, Partition, partitions
 
 
 class Keys:
@@ -61,3 +61,8 @@ class Keys:
 def feed_suffix(database: int) -> str:
     """What makes a team's base its channel."""
     return f":feed:{database}"
+
+
+def keys_of_partitions(prefix: str, database: int, count: int) -> list[Keys]:
+    """The names of keys of each partition, where there are so many."""
+    return [Keys(prefix, database, partition) for partition in partitions(count)]

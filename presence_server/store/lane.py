@@ -133,6 +133,11 @@ class Lane:
         call.forget_number()
         (self.first if call.restating else self._calls).insert(0, call)
 
+    def hold_back(self, now_s: float, for_s: float) -> None:
+        """Nothing is tried for so long: Redis refuses this team, or its slot is out of reach."""
+        self.broken_since_s = self.broken_since_s or now_s
+        self.broken_until_s = now_s + for_s
+
     def refuse_choices(self, reason: str) -> None:
         """Redis refuses what comes before them: nobody is kept waiting for his choice until that passes."""
         for call in self._calls:

@@ -53,17 +53,7 @@ class Moving(Unreached):
 
 
 class Executor(Protocol):
-    """Runs commands for one partition.
-
-    Attributes:
-        calls: how many commands were sent.
-        failures: how many pipelines failed.
-    """
-
-    @property
-    def calls(self) -> int: ...
-    @property
-    def failures(self) -> int: ...
+    """Runs commands for one partition."""
 
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands at once and return their replies, in order.
@@ -125,21 +115,11 @@ class Link:
             OutOfReach: Redis is; any of the commands may or may not have been carried out.
             Refused: Redis would not carry one of them out.
         """
-        replies = await self.execute_each(commands)
-        for reply in replies:
-            if isinstance(reply, Refused):
-                raise reply
-        return replies
+        return none_refused(await self.execute_each(commands))
 
     async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
         """Like `execute`, but with a `Refused` in the place of the reply to each command that was refused."""
         replies = await self.exchange(commands)
-        missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
-        if missing:
-            await self.exchange([("SCRIPT", "LOAD", script.source) for script in self._scripts.all()])
-            again = await self.exchange([commands[i] for i in missing])
-            for i, reply in zip(missing, again, strict=True):
-                replies[i] = reply
         for i, reply in enumerate(replies):
             if is_not_now(reply):
                 self.failures += 1
@@ -172,9 +152,21 @@ class Link:
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one pipeline and return their replies as they are, errors in their places.
 
+        Scripts that Redis does not have are loaded, and those commands sent again.
+
         Raises:
             OutOfReach: Redis is; any of the commands may or may not have been carried out.
         """
+        replies = await self._pipeline(commands)
+        missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
+        if missing:
+            await self._pipeline([("SCRIPT", "LOAD", script.source) for script in self._scripts.all()])
+            again = await self._pipeline([commands[i] for i in missing])
+            for i, reply in zip(missing, again, strict=True):
+                replies[i] = reply
+        return replies
+
+    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         self.calls += len(commands)
         resets = self._resets
         try:
@@ -240,6 +232,18 @@ async def _exchange(connection: Connection, commands: Sequence[Command]) -> list
             replies.append(await connection.read_response())
         except exceptions.ResponseError as exc:
             replies.append(exc)
+    return replies
+
+
+def none_refused(replies: list[Any]) -> list[Any]:
+    """The same replies.
+
+    Raises:
+        Refused: one of them is that.
+    """
+    for reply in replies:
+        if isinstance(reply, Refused):
+            raise reply
     return replies
 
 

@@ -72,18 +72,19 @@ async def faults_of(client: Redis, prefix: str, tag: str, *, sharded: bool) -> l
         tag: the hash tag of the keys to try it on.
         sharded: whether channels have slots, as keys do.
     """
-    key, channel = f"{prefix}:{{{tag}}}:tried", f"{prefix}:{{{tag}}}:tried"
-    calls = orjson.dumps([(name, suffix, *arguments) for name, suffix, arguments in COMMANDS])
+    # A key and a channel of one name.
+    name = f"{prefix}:{{{tag}}}:tried"
+    calls = orjson.dumps([(command, suffix, *arguments) for command, suffix, arguments in COMMANDS])
     try:
         await client.script_load(_SCRIPT.source)
         publish = "SPUBLISH" if sharded else "PUBLISH"
-        found = await client.evalsha(_SCRIPT.sha, 1, key, publish, channel, calls)
+        found = await client.evalsha(_SCRIPT.sha, 1, name, publish, name, calls)
     except MovedError:
         return ["scripts: this is one server of a cluster; Expected redis+cluster://, got redis://"]
     except RedisError as error:
         return [f"scripts: {error}"]
     faults = [fault.decode() for fault in found]
-    if (refusal := await _refusal_to_subscribe(client, channel, sharded=sharded)) is not None:
+    if (refusal := await _refusal_to_subscribe(client, name, sharded=sharded)) is not None:
         faults.append(refusal)
     return faults
 

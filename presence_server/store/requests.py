@@ -13,27 +13,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from presence_server.core.roster import NO_MARK, Mark
+from presence_server.store.answers import Answers
 from presence_server.store.caller import Caller
 from presence_server.store.calls import Call
 from presence_server.store.hold import Hold
 from presence_server.store.lane import Lane
 from presence_server.store.lease import Lease
-from presence_server.store.link import Command, Moving, OutOfReach, Refused, Unreached
-from presence_server.store.operations import choose, configure, enlist, hold, sign_out
+from presence_server.store.link import Command, OutOfReach, Refused
+from presence_server.store.operations import choose, configure, enlist, sign_out
 from presence_server.store.pace import Pace
 from presence_server.store.record import Record
 
 # Operations in one pipeline: enough to be cheap, few enough that their replies, and all who wake up on them, do not
 # keep the loop for long.
 PIPELINE: Final = 100
-REFUSED: Final = "Expected Redis to carry this out, got a refusal; see the server's log"
-_UNSURE: Final = (
-    "Expected an answer of Redis, got none; whether this was carried out cannot be told: look, and try again"
-)
-# A team whose keys are broken is tried again after so long.
-_BROKEN_S: Final = 1.0
-# One whose slot is being moved to another node.
-_MOVING_S: Final = 0.05
 
 logger: Final = logging.getLogger(__name__)
 
@@ -71,9 +64,9 @@ class Requests:
         self._record = record
         self._on_down = on_down
         self._on_stale = on_stale
-        self._on_lost = on_lost
-        self._on_refused = on_refused
-        self._on_team = on_team
+        self._answers = Answers(
+            caller, lease, tell_index=self.send_first, on_lost=on_lost, on_refused=on_refused, on_team=on_team
+        )
         self._pace = Pace(caller.clock)
         caller.tell_index = self.send_first
         self._lanes: dict[str, Lane] = {}
@@ -262,7 +255,7 @@ class Requests:
                 future.set_result(None if isinstance(found, Refused) else found)
         for (lane, call), place, mark in zip(lanes, places, marks, strict=True):
             self._ready[lane] = None
-            self._take(lane, call, replies[place], mark)
+            self._answers.take(lane, call, replies[place], mark)
 
     def _command(self, lane: Lane, call: Call, known: Mark) -> Command:
         # Under a name that is dead nothing may be done any more; whether it had been done before, its number tells.
@@ -278,88 +271,3 @@ class Requests:
         if call.name == choose.NAME or not any(isinstance(each, Hold) and each.gone for each in call.entries):
             return self._caller.now_ms() + settings.idle_timeout_ms
         return self._caller.now_ms() + settings.disconnect_grace_ms
-
-    # --- what a team answers ----------------------------------------------------------------------------------------
-
-    def _take(self, lane: Lane, call: Call, raw: Any, known: Mark) -> None:
-        if isinstance(raw, Unreached):
-            self._unreached(lane, call, raw)
-            return
-        if isinstance(raw, Refused):
-            self._refused(lane, call, raw)
-            return
-        if lane.broken_until_s:
-            lane.broken_since_s = lane.broken_until_s = 0.0
-            self._on_team(lane.team, True)
-        if raw[0] == b"ok":
-            self._done(lane, call, raw, known)
-        elif raw[0] == b"late":
-            self._late(lane, call, is_known=raw[1] == 1)
-        elif raw[0] == b"behind":
-            lane.again()
-            lane.stale = True
-        else:
-            lane.again()
-            lane.held_up = True
-            self._on_lost(lane)
-
-    def _done(self, lane: Lane, call: Call, raw: Any, known: Mark) -> None:
-        reply, tell = self._caller.reply(lane.team, raw, known)
-        if tell is not None:
-            self.send_first(tell)
-        if call.holder == self._lease.name:
-            lane.last = call.number
-        elif call.name == hold.NAME:
-            # Who was told under a name that is dead is told under the new one.
-            lane.again()
-            return
-        lane.answered()
-        results = call.answer(reply)
-        if call.name == hold.NAME:
-            self._tell_holds(call, results)
-
-    def _tell_holds(self, call: Call, results: list[tuple[Mark, str | None]]) -> None:
-        for each, (mark, chosen) in zip(list(call.entries), results, strict=True):
-            assert isinstance(each, Hold)
-            if each.gone:
-                continue
-            if not chosen or mark.version < each.refused_at:
-                self._on_refused(each)
-            else:
-                # A lane is answered in order, and another epoch may have begun at a lower version.
-                each.version = mark.version
-
-    def _late(self, lane: Lane, call: Call, *, is_known: bool) -> None:
-        """Not done now. Whether it was done before, an old number would have told; if that is gone, nobody can."""
-        if call.holder == self._lease.name:
-            self._lease.doubted()
-        if call.unsure and call.once and not is_known:
-            lane.answered().fail(_UNSURE)
-        else:
-            lane.again()
-
-    def _unreached(self, lane: Lane, call: Call, exc: Unreached) -> None:
-        """Not answered: sent again as it was, soon if the slot is merely on its way to another node."""
-        now_s = self._caller.clock()
-        moving = isinstance(exc, Moving)
-        call.unsure = call.unsure or not moving
-        lane.broken_since_s = lane.broken_since_s or now_s
-        lane.broken_until_s = now_s + (_MOVING_S if moving else _BROKEN_S)
-        if not moving or now_s - lane.broken_since_s >= _BROKEN_S:
-            self._on_team(lane.team, False)
-
-    def _refused(self, lane: Lane, call: Call, exc: Refused) -> None:
-        now_s = self._caller.clock()
-        if not lane.broken_since_s:
-            logger.error("Redis refused %s of team %s: %s", call.name, lane.team, exc)
-            self._on_team(lane.team, False)
-        lane.broken_since_s = lane.broken_since_s or now_s
-        lane.broken_until_s = now_s + _BROKEN_S
-        if call.name == hold.NAME or call.restating:
-            # What a worker holds must be told in the end; but nobody is kept waiting for it.
-            if not call.restating:
-                call.fail(REFUSED)
-            lane.again()
-            lane.refuse_choices(REFUSED)
-        else:
-            lane.answered().fail(REFUSED)

@@ -23,8 +23,8 @@ from presence_server.store import tasks
 # would take writes for so long that nobody else sees.
 WATCH_INTERVAL_S: Final = 2.0
 
-# See connect.OUT_OF_REACH.
-_FAULTS: Final = (RedisError, OSError, RuntimeError)
+FAULTS: Final = (RedisError, OSError, RuntimeError)
+"""Whatever keeps a server from answering; see `connect.OUT_OF_REACH`."""
 
 
 class Answer(NamedTuple):
@@ -118,7 +118,7 @@ class Sentinels:
     async def _ask_or_tell(self, node: Node) -> Answer | str:
         try:
             return await self.ask(node)
-        except _FAULTS as exc:
+        except FAULTS as exc:
             return f"{node}: {told(exc)}"
 
     def _agreed(self, answers: Iterable[Answer]) -> Node | None:
@@ -167,7 +167,7 @@ class MasterConnection(Connection):
                 async with asyncio.timeout((until_s - clock()) / left):
                     await super().connect()  # type: ignore[no-untyped-call]
                 return
-            except _FAULTS as exc:
+            except FAULTS as exc:
                 await self.disconnect(nowait=True)
                 faults.append(f"{node}: {told(exc)}")
         raise ConnectionError(f"Expected a master of {self._sentinels.service!r}, got {'; '.join(faults)}")

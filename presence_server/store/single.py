@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
@@ -11,11 +11,10 @@ from presence_server.settings import Settings
 from presence_server.store.backend import Ears
 from presence_server.store.connect import open_client, open_pool
 from presence_server.store.feed import Feed
-from presence_server.store.keys import Keys, feed_suffix
+from presence_server.store.keys import Keys, feed_suffix, keys_of_partitions
 from presence_server.store.link import Executor, Link
 from presence_server.store.scripts import Scripts
 from presence_server.store.sentinel import watch
-from presence_server.store.slots import Partition, partitions
 
 
 class Single:
@@ -37,10 +36,8 @@ class Single:
         redis_time: str,
         partitions: int = 1,
     ) -> None:
-        self._database = address.database
-        self._prefix = settings.key_prefix
-        self._count = partitions
-        self.scripts = Scripts(settings, feed_suffix(self._database), time=redis_time)
+        self.keys: Sequence[Keys] = keys_of_partitions(settings.key_prefix, address.database, partitions)
+        self.scripts = Scripts(settings, feed_suffix(address.database), time=redis_time)
         self._address = address
         self._pool = open_pool(address)
         self._link = Link(self._pool, self.scripts, clock)
@@ -55,14 +52,6 @@ class Single:
     def failures(self) -> int:
         """How many pipelines failed."""
         return self._link.failures
-
-    def partitions(self) -> list[Partition]:
-        """The partitions that teams lie in here."""
-        return partitions(self._count)
-
-    def keys(self, partition: Partition) -> Keys:
-        """The names of a partition's keys."""
-        return Keys(self._prefix, self._database, partition)
 
     def link(self, keys: Keys) -> Executor:
         """Runs commands."""

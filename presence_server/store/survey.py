@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import RedisError
 
 from presence_server.address import Address, Node
 from presence_server.errors import Unavailable
 from presence_server.store.connect import open_client, open_pool, open_sentinels
-from presence_server.store.sentinel import MasterConnection, Sentinels, told
-
-_FAULTS: Final = (RedisError, OSError, RuntimeError)
+from presence_server.store.sentinel import FAULTS, MasterConnection, Sentinels, told
 
 
 class Shard(NamedTuple):
@@ -91,7 +88,7 @@ async def survey(address: Address) -> Survey:
 async def _word(sentinels: Sentinels, node: Node) -> Word:
     try:
         return Word(node, (await sentinels.ask(node)).master, "")
-    except _FAULTS as error:
+    except FAULTS as error:
         return Word(node, None, told(error))
 
 
@@ -99,7 +96,7 @@ async def _master(address: Address) -> Node:
     connection: MasterConnection = open_pool(address).make_connection()  # type: ignore[no-untyped-call]
     try:
         await connection.connect()
-    except _FAULTS as error:
+    except FAULTS as error:
         raise Unavailable(str(error)) from error
     finally:
         await connection.disconnect(nowait=True)
@@ -112,7 +109,7 @@ async def _shards(address: Address) -> tuple[Shard, ...]:
         client = open_client(address.at(node))
         try:
             found = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-        except _FAULTS as error:
+        except FAULTS as error:
             faults.append(f"{node}: {error}")
             continue
         finally:

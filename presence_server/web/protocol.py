@@ -9,12 +9,6 @@ the same connections are served by `web.socket`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import math
-import socket
-import sys
-import termios
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -30,14 +24,10 @@ from presence_server.core.frames import PING
 from presence_server.core.messages import MAX_HELLO_BYTES, MAX_MESSAGE_BYTES
 from presence_server.live.connection import GONE, Connection
 from presence_server.live.connections import Connections
-from presence_server.web import any_frames, handshake, small_frames
+from presence_server.web import any_frames, handshake, small_frames, tcp
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-
-# Where Linux has `tcpi_last_ack_recv` and `tcpi_bytes_acked` in its `struct tcp_info` (linux/tcp.h).
-_LAST_ACK_MS: Final = slice(56, 60)
-_ACKNOWLEDGED_BYTES: Final = slice(120, 128)
 
 # How long a peer may take to read and answer a close frame.
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -342,31 +332,13 @@ class PresenceProtocol(asyncio.Protocol):
         self._transport.abort()
 
     def pending(self) -> int:
-        size = self._transport.get_write_buffer_size()
-        line = self._transport.get_extra_info("socket")
-        if line is not None:
-            # What the system holds counts, too: it takes megabytes at once, and a slow peer minutes to read them.
-            with contextlib.suppress(OSError):
-                size += int.from_bytes(fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-        return size
+        return tcp.pending(self._transport)
 
     def taken(self) -> int:
-        acknowledged = self._tcp_info(_ACKNOWLEDGED_BYTES)
-        return -self.pending() if acknowledged is None else acknowledged
+        return tcp.taken(self._transport)
 
     def silent_s(self) -> float:
-        silent_ms = self._tcp_info(_LAST_ACK_MS)
-        return math.inf if silent_ms is None else silent_ms / 1000
-
-    def _tcp_info(self, field: slice) -> int | None:
-        line = self._transport.get_extra_info("socket")
-        if line is None or not hasattr(socket, "TCP_INFO"):
-            return None
-        with contextlib.suppress(OSError):
-            found = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, field.stop)
-            if len(found) == field.stop:
-                return int.from_bytes(found[field], sys.byteorder)
-        return None
+        return tcp.silent_s(self._transport)
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()

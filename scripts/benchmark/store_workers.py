@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from presence_server.core.connection import State
-from presence_server.live.connection import Connection
+from presence_server.live.connection import Connection, NullSocket
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
 from presence_server.store.reads import Reads
@@ -70,7 +69,7 @@ class StoreWorker:
     async def start(self) -> None:
         """Be there."""
         await self._worker.start()
-        await _until(lambda: self._worker.live)
+        await _until(lambda: self._worker.partitions.live)
 
     async def enter(self) -> None:
         """Let all users sign in, each with a view of no more than the ten first of his team."""
@@ -113,7 +112,7 @@ class StoreWorker:
 
     async def recovered(self) -> None:
         """Wait until statuses are fresh, and Redis has been told all."""
-        await _until(lambda: self._worker.live)
+        await _until(lambda: self._worker.partitions.live)
         await self._worker.partitions.flush()
 
     async def held(self) -> int:
@@ -163,7 +162,7 @@ class _Tally:
             self._next.set_result(None)
 
 
-class _Silent:
+class _Silent(NullSocket):
     """A socket whose other side says nothing."""
 
     __slots__ = ("_tally",)
@@ -175,25 +174,8 @@ class _Silent:
         self._tally.acknowledge(b'"type":"ack"' in frame)
         self._tally.disturbed += frame.count(b'"status":"offline"')
 
-    def ping(self) -> None: ...
-
     def close(self, code: int, reason: str = "") -> None:
         self._tally.disturbed += 1
-
-    def pending(self) -> int:
-        return 0
-
-    def taken(self) -> int:
-        return 0
-
-    def silent_s(self) -> float:
-        return math.inf
-
-    def abort(self) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
 
 
 class _Trusting:

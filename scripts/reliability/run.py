@@ -71,7 +71,7 @@ def play(schedule: Schedule, topology: str, directory: Path, tell: Tell) -> Outc
 class _Run:
     def __init__(self, schedule: Schedule, stage: Stage, tell: Tell) -> None:
         self._schedule, self._stage, self._tell = schedule, stage, tell
-        self._bounds = Bounds()
+        self._bounds = stage.bounds
         self._crowd = Crowd(stage.balancer.ws_url, schedule, self._bounds)
         stage.everybody = self._crowd.everybody
         self._machine = Machine(self._pids)

@@ -34,6 +34,7 @@ class Stage:
         directory: where logs go.
 
     Attributes:
+        bounds: as given.
         everybody: makes a share of all tabs do something, for so many seconds; the run sets it.
     """
 
@@ -52,7 +53,7 @@ class Stage:
         self.topology, self.teams = topology, teams
         self.workers: list[Worker] = []
         self.relays: list[RedisProxy] = []
-        self._count, self._bounds, self._directory, self._relayed = workers, bounds, directory, relayed
+        self._count, self.bounds, self._directory, self._relayed = workers, bounds, directory, relayed
         self._stack = ExitStack()
         self.balancer: HaProxy
 
@@ -109,7 +110,7 @@ class Stage:
         return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
     def _settings(self) -> dict[str, object]:
-        bounds = self._bounds
+        bounds = self.bounds
         return {
             "jwt_secret": SECRET,
             "key_prefix": "test-chaos",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import AsyncIterator
 
 from presence_server.core.roster import Mark
 from presence_server.live.audit import Audit
-from presence_server.live.connection import Connection
+from presence_server.live.connection import Connection, NullSocket
 from presence_server.live.inputs import Inputs
 from presence_server.live.members import Members
 from presence_server.live.pulse import Pulse
@@ -23,7 +22,7 @@ from presence_server.store.types import Reply
 from tests.store.support import TEAM, Clock, Party, becomes_true
 
 
-class Line:
+class Line(NullSocket):
     """A socket that keeps what it is sent."""
 
     def __init__(self) -> None:
@@ -42,21 +41,6 @@ class Line:
 
     def abort(self) -> None:
         self.aborted = True
-
-    def pending(self) -> int:
-        return 0
-
-    def taken(self) -> int:
-        return 0
-
-    def silent_s(self) -> float:
-        return math.inf
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
 
 
 class Following(Party):

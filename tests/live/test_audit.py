@@ -24,10 +24,10 @@ def base(key_prefix: str) -> str:
 async def test_where_all_is_well_it_is_one_plain_command(following: Following) -> None:
     for name in (TEAM, "bell"):
         await following.come(await following.follow(name))
-    calls = following.store.link.calls
+    calls = following.backend.calls
     await following.audit.look(following.teams.followed())
     await following.flush()
-    assert following.store.link.calls == calls + 1
+    assert following.backend.calls == calls + 1
     assert following.counters.resyncs == {}
     assert all(following.audit.is_current(team) for team in following.teams)
 

@@ -130,11 +130,11 @@ async def test_many_of_one_turn_go_together(following: Following, maria: Hold, c
     holds = [(await following.come(team, f"u{number}")).memberships[0].hold for number in range(5)]
     clock.move(QUARTER_MS)
     await following.beat()
-    calls = following.store.link.calls
+    calls = following.backend.calls
     for hold in [*holds, maria]:
         following.inputs.touch(hold, clock.now_s(), clock.now_s())
     await becomes_true(lambda: all(hold.told_s == clock.now_s() for hold in [*holds, maria]))
-    assert following.store.link.calls == calls + 1
+    assert following.backend.calls == calls + 1
 
 
 async def test_what_is_on_its_way_in_brings_its_input_along(following: Following, maria: Hold, clock: Clock) -> None:

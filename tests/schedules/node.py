@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from presence_server.core import frames
+from presence_server.live.connection import NullSocket
 from presence_server.live.worker import Worker
 from presence_server.settings import Settings
 from presence_server.store.hold import Hold
@@ -138,7 +138,7 @@ class Node:
         await self.worker.stop()
 
 
-class Tab:
+class Tab(NullSocket):
     """One connection of a user, and what he sees by it.
 
     Attributes:
@@ -220,18 +220,3 @@ class Tab:
 
     def close(self, code: int, reason: str = "") -> None:
         self.code, self.closed_ms = code, self.node.time.now_ms
-
-    def abort(self) -> None: ...
-
-    def pending(self) -> int:
-        return 0
-
-    def taken(self) -> int:
-        return 0
-
-    def silent_s(self) -> float:
-        return math.inf
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...

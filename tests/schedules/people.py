@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from presence_server.core.status import UserDetail
@@ -9,7 +10,7 @@ from tests.schedules.node import Node, Tab
 from tests.schedules.oracle import Oracle
 
 
-class People:
+class People(ABC):
     """All that people may do in a world. What makes no sense where it stands does nothing."""
 
     nodes: dict[str, Node]
@@ -19,9 +20,9 @@ class People:
     idle_ms: int
     grace_ms: int
 
+    @abstractmethod
     def run(self, *slots: str) -> None:
         """Some workers do all they have to do."""
-        raise NotImplementedError
 
     def open(self, slot: str, user: str, session: str, teams: Sequence[str] = (), *, idle_ms: int = 0) -> Tab | None:
         """Somebody opens a tab, in all teams or in some; his last input was `idle_ms` ago."""

@@ -21,7 +21,6 @@ from presence_server.store.hold import Hold
 from presence_server.store.link import Refused
 from presence_server.store.operations.claim import AT_ONCE
 from presence_server.store.scripts import GAP_MS, REDIS_TIME
-from presence_server.store.slots import WHOLE
 from presence_server.store.store import Store
 from presence_server.store.types import Claim, Page, Reply, Standing, standing_of
 from tests.support.timing import SOON_S
@@ -109,7 +108,7 @@ class Party:
             times = {"clock": clock.now_s, "redis_time": TEST_TIME}
         self.now_s: Callable[[], float] = times.get("clock", asyncio.get_running_loop().time)
         self.backend = open_backend(replace(settings, redis_url=url), self.now_s, times["redis_time"], 1)
-        keys = self.backend.keys(WHOLE)
+        keys = self.backend.keys[0]
         link, scripts = self.backend.link(keys), self.backend.scripts
         self.store = Store(settings, link, scripts, keys, self, self._spawn, name=name, clock=self.now_s)
         self.counters = Counters()

@@ -193,8 +193,8 @@ async def test_what_was_never_sent_and_is_gone_is_not_told(party: Party) -> None
 
 async def test_joins_of_one_turn_share_a_call(party: Party) -> None:
     await party.join("first")
-    calls = party.store.link.calls
+    calls = party.backend.calls
     await asyncio.gather(*[party.join(f"u{number}") for number in range(BULK)])
     # The script, and a line to the index.
-    assert party.store.link.calls - calls <= 2
+    assert party.backend.calls - calls <= 2
     assert len((await party.page()).changes) == BULK + 1

@@ -126,9 +126,9 @@ async def test_the_earlier_of_two_deadlines_is_what_comes_next(party: Party, clo
 async def test_marks_of_many_teams_are_a_few_plain_commands(party: Party) -> None:
     await party.join(team="t7")
     teams = [f"t{number}" for number in range(201)]
-    calls = party.store.link.calls
+    calls = party.backend.calls
     found = await party.store.reads.marks(teams)
-    assert party.store.link.calls - calls == 2
+    assert party.backend.calls - calls == 2
     assert [team for team, raw in zip(teams, found, strict=True) if raw] == ["t7"]
     assert await party.store.reads.marks([]) == []
 

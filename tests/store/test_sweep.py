@@ -45,10 +45,10 @@ async def test_where_nothing_is_due_no_script_runs(party: Party, clock: Clock) -
         TEAM: (False, clock.now_ms + IDLE_MS),
         "bell": (False, clock.now_ms + IDLE_MS),
     }
-    calls = party.store.link.calls
+    calls = party.backend.calls
     await party.sweeper.sweep(claim)
     # Three reads for each team, and one line to the index.
-    assert party.store.link.calls - calls == 7
+    assert party.backend.calls - calls == 7
     assert await party.store.sweeps.look(await party.beat()) == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from redis.asyncio import ConnectionPool
@@ -15,10 +15,10 @@ from presence_server.store.cluster.feed import ClusterFeed, PartitionFeed
 from presence_server.store.cluster.link import ClusterLink
 from presence_server.store.cluster.nodes import Nodes
 from presence_server.store.connect import open_pool
-from presence_server.store.keys import Keys, feed_suffix
+from presence_server.store.keys import Keys, feed_suffix, keys_of_partitions
 from presence_server.store.link import Executor
 from presence_server.store.scripts import Scripts
-from presence_server.store.slots import Partition, partitions, slot_of
+from presence_server.store.slots import slot_of
 
 # All workers must agree on it, and it is far more than a cluster has shards.
 PARTITIONS: Final = 64
@@ -46,10 +46,9 @@ class Cluster:
         partitions: int = PARTITIONS,
     ) -> None:
         self._address = address
-        self._prefix = settings.key_prefix
+        self.keys: Sequence[Keys] = keys_of_partitions(settings.key_prefix, address.database, partitions)
         self._clock = clock
-        self._count = partitions
-        self.scripts = Scripts(settings, feed_suffix(0), time=redis_time, publish="SPUBLISH")
+        self.scripts = Scripts(settings, feed_suffix(address.database), time=redis_time, publish="SPUBLISH")
         self._nodes = Nodes(address.nodes, self._pool, self.scripts, clock)
         self._feed: ClusterFeed | None = None
 
@@ -62,14 +61,6 @@ class Cluster:
     def failures(self) -> int:
         """How many pipelines failed."""
         return self._nodes.failures
-
-    def partitions(self) -> list[Partition]:
-        """The partitions that teams lie in."""
-        return partitions(self._count)
-
-    def keys(self, partition: Partition) -> Keys:
-        """The names of a partition's keys."""
-        return Keys(self._prefix, 0, partition)
 
     def link(self, keys: Keys) -> Executor:
         """Runs the commands of a partition."""

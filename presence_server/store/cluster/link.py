@@ -14,7 +14,7 @@ from redis import exceptions
 
 from presence_server.address import Node
 from presence_server.store.cluster.nodes import Nodes
-from presence_server.store.link import Command, Moving, OutOfReach, Refused, Unreached, is_not_now
+from presence_server.store.link import Command, Moving, OutOfReach, Refused, Unreached, is_not_now, none_refused
 from presence_server.store.slots import slot_of
 
 # The index of a partition is waited for this long while its slot is moved, since all of its teams stop with it.
@@ -49,16 +49,6 @@ class ClusterLink:
         self._home = home
         self._clock = clock
 
-    @property
-    def calls(self) -> int:
-        """How many commands were sent to the whole cluster."""
-        return self._nodes.calls
-
-    @property
-    def failures(self) -> int:
-        """How many pipelines failed, of the whole cluster."""
-        return self._nodes.failures
-
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands and return their replies, in order.
 
@@ -66,11 +56,7 @@ class ClusterLink:
             OutOfReach: the index's node is; any of the commands may or may not have been carried out.
             Refused: one of them was not carried out.
         """
-        replies = await self.execute_each(commands)
-        for reply in replies:
-            if isinstance(reply, Refused):
-                raise reply
-        return replies
+        return none_refused(await self.execute_each(commands))
 
     async def execute_each(self, commands: Sequence[Command]) -> list[Any]:
         """Like `execute`, but with a `Refused` in the place of the reply to each command that was not carried out.

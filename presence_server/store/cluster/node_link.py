@@ -9,11 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from redis import exceptions
-
 from presence_server.store import tasks
 from presence_server.store.link import Command, Link, OutOfReach
-from presence_server.store.scripts import Scripts
 
 # Commands in one pipeline, unless somebody asks for more at once.
 _AT_MOST: Final = 200
@@ -26,12 +23,10 @@ class NodeLink:
 
     Args:
         link: its connections.
-        scripts: those that commands may name.
     """
 
-    def __init__(self, link: Link, scripts: Scripts) -> None:
+    def __init__(self, link: Link) -> None:
         self.link = link
-        self._scripts = scripts
         self._waiting: list[_Asked] = []
         self._pipelines: set[asyncio.Task[None]] = set()
         # Why the last pipeline failed; empty if it did not.
@@ -72,7 +67,7 @@ class NodeLink:
 
     async def _pipeline(self, portion: Sequence[_Asked]) -> None:
         try:
-            replies = await self._exchange([command for commands, _ in portion for command in commands])
+            replies = await self.link.exchange([command for commands, _ in portion for command in commands])
         except BaseException as exc:
             failure = exc if isinstance(exc, OutOfReach) else OutOfReach("the connection was closed")
             self._silent = str(failure)
@@ -89,13 +84,3 @@ class NodeLink:
             mine, replies = replies[: len(commands)], replies[len(commands) :]
             if not future.done():
                 future.set_result(mine)
-
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        replies = await self.link.exchange(commands)
-        missing = [i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
-        if missing:
-            await self.link.exchange([("SCRIPT", "LOAD", script.source) for script in self._scripts.all()])
-            again = await self.link.exchange([commands[i] for i in missing])
-            for i, reply in zip(missing, again, strict=True):
-                replies[i] = reply
-        return replies

@@ -100,7 +100,7 @@ class Nodes:
     def _link(self, node: Node) -> NodeLink:
         link = self._links.get(node)
         if link is None:
-            link = self._links[node] = NodeLink(Link(self._open_pool(node), self.scripts, self._clock), self.scripts)
+            link = self._links[node] = NodeLink(Link(self._open_pool(node), self.scripts, self._clock))
         return link
 
     async def _refresh(self) -> None:

@@ -47,12 +47,12 @@ def to_index(cluster_nodes: Nodes, place: Place) -> ClusterLink:
 async def test_each_goes_to_whoever_has_its_slot(
     shared_cluster: Cluster, cluster_nodes: Nodes, to_index: ClusterLink, key_prefix: str
 ) -> None:
-    calls = to_index.calls
+    calls = cluster_nodes.calls
     keys = [f"{key_prefix}:{{team-{number}}}" for number in range(30)]
     assert await to_index.execute([("SET", key, at) for at, key in enumerate(keys)]) == 30 * [b"OK"]
     assert await to_index.get_each(keys) == [b"%d" % at for at in range(30)]
-    assert to_index.calls == calls + 60
-    assert to_index.failures == 0
+    assert cluster_nodes.calls == calls + 60
+    assert cluster_nodes.failures == 0
     assert sorted(shared_cluster.scan(f"{key_prefix}:*")) == sorted(keys)
 
 
@@ -99,7 +99,7 @@ async def test_what_is_refused_is_one_command_s_trouble(to_index: ClusterLink, p
 
 
 async def test_a_node_that_is_lost_is_its_own_teams_trouble(
-    shared_cluster: Cluster, to_index: ClusterLink, place: Place, impatient: None
+    shared_cluster: Cluster, cluster_nodes: Nodes, to_index: ClusterLink, place: Place, impatient: None
 ) -> None:
     with shared_cluster.frozen(place.away):
         done, lost = await to_index.execute_each([("SET", place.index, 1), ("SET", place.far, 1)])
@@ -108,7 +108,7 @@ async def test_a_node_that_is_lost_is_its_own_teams_trouble(
         assert not isinstance(lost, Moving)
         with pytest.raises(Unreached):
             await to_index.execute([("GET", place.far)])
-    assert to_index.failures == 2
+    assert cluster_nodes.failures == 2
 
 
 async def test_nobody_waits_behind_who_tries_a_silent_node(

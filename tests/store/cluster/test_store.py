@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from presence_server.settings import Settings
-from presence_server.store import requests
+from presence_server.store import answers
 from presence_server.store.backend import Ears
 from presence_server.store.cluster import cluster as module
 from presence_server.store.slots import slot_of
@@ -65,7 +65,7 @@ async def test_it_works_wherever_a_team_lies(shared_cluster: Cluster, party: Par
 async def test_a_team_whose_slot_moves_waits_and_is_stale_if_that_takes_long(
     shared_cluster: Cluster, party: Party, teams: tuple[str, str], keeping: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "_BROKEN_S", 0.3)
+    monkeypatch.setattr(answers, "_BROKEN_S", 0.3)
     near, far = teams
     for team in teams:
         await party.join(team=team)
@@ -123,6 +123,6 @@ async def test_a_feed_is_closed_with_all_else(shared_cluster: Cluster, party: Pa
     await becomes_true(lambda: heard)
     assert party.backend.failures == 0
     assert party.backend.calls > 0
-    assert len(party.backend.partitions()) == 1
+    assert len(party.backend.keys) == 1
     another = party.backend.subscription(party.store.keys, "w1", ears)
     await another.close()
