@@ -13,7 +13,7 @@ from typing import Final
 
 from presence_server.core.roster import NO_MARK, Mark
 from presence_server.live.counters import ResyncCause
-from presence_server.live.replica import forked
+from presence_server.live.reader import forked
 from presence_server.live.team import Team
 from presence_server.live.teams import Teams
 from presence_server.store.link import OutOfReach, Refused

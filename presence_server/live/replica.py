@@ -11,17 +11,16 @@ import asyncio
 import logging
 import weakref
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import orjson
 
-from presence_server.core.roster import NO_MARK, Change, Mark, News, Roster, Update, Verdict
+from presence_server.core.roster import NO_MARK, Change, Mark, Update, Verdict
 from presence_server.live.counters import ResyncCause
+from presence_server.live.reader import Listener, Reader, forked
 from presence_server.store.link import OutOfReach, Refused
-from presence_server.store.operations import restore
 from presence_server.store.store import Store
-from presence_server.store.types import Page
 
 # A reply may overtake the message of its own change; only what is still missing after so long was lost.
 OVERTAKEN_S: Final = 0.5
@@ -40,31 +39,6 @@ _CAUSES: Final = {
 logger: Final = logging.getLogger(__name__)
 
 
-class Listener(Protocol):
-    """Who is told what happens to a team."""
-
-    def changed(self, news: Sequence[News]) -> None:
-        """These users changed, in this order."""
-
-    def replaced(self) -> None:
-        """The whole roster is another one."""
-
-    def configured(self, idle_timeout_ms: int) -> None:
-        """The team's idle timeout, which may have changed."""
-
-    def signed_out(self, user: str, session: str, version: int) -> None:
-        """A session, or with an empty name every session, of a user ended in this team when it was at `version`."""
-
-    def read_again(self, held: frozenset[tuple[str, str]], users: Sequence[str] | None) -> None:
-        """Users were read, with None all: with them, whom of this worker Redis holds, by user and session."""
-
-    def forked(self) -> None:
-        """Redis has another history than this worker: what it was told must be told again."""
-
-    def refused(self, refused: bool) -> None:
-        """Redis refuses to let the team be read, or does not any more."""
-
-
 class Replica:
     """One team's roster on this worker.
 
@@ -79,7 +53,6 @@ class Replica:
     Attributes:
         roster: what Redis has, as far as known.
         live: whether the roster is being kept up to date; snapshots may be served from it only then.
-        idle_timeout_ms, grace_ms: the team's settings.
         broken: whether Redis refuses to let the team be read.
     """
 
@@ -94,15 +67,12 @@ class Replica:
         resyncs: Counter[str],
     ) -> None:
         self.team = team
-        self.roster = Roster()
-        self.live = False
-        self.idle_timeout_ms = 0
-        self.grace_ms = 0
-        self.broken = False
-        self._found_fork = False
-        self._store = store
         # A team that is left is gone at once: the garbage collector comes by seldom.
         self._listener = weakref.proxy(listener)
+        self._reader = Reader(team, store, self._listener)
+        self.roster = self._reader.roster
+        self.live = False
+        self.broken = False
         self._on_out_of_reach = on_out_of_reach
         self._spawn = spawn
         self.resyncs = resyncs
@@ -113,6 +83,11 @@ class Replica:
         self._sync: asyncio.Task[None] | None = None
         self._check: asyncio.TimerHandle | None = None
 
+    @property
+    def idle_timeout_ms(self) -> int:
+        """The team's idle timeout, as far as known."""
+        return self._reader.idle_timeout_ms
+
     # --- what comes in ----------------------------------------------------------------------------------------------
 
     def hear(self, raw: bytes) -> None:
@@ -120,7 +95,7 @@ class Replica:
         message = orjson.loads(raw)
         update = _update(message)
         if "idle_ms" in message:
-            self._set_idle_timeout(message["idle_ms"])
+            self._reader.set_idle_timeout(message["idle_ms"])
         if "signed_out" in message:
             user, session = message["signed_out"]
             self._listener.signed_out(user, session, update.mark.version)
@@ -132,7 +107,7 @@ class Replica:
     def _continue(self, update: Update) -> None:
         verdict = self.roster.judge(update)
         if verdict is Verdict.FORK:
-            self._found_fork = True
+            self._reader.found_fork = True
         if verdict is Verdict.NEXT:
             self._apply(update)
         elif verdict is not Verdict.KNOWN:
@@ -243,7 +218,7 @@ class Replica:
         async with self._reading:
             self.live = False
             while True:
-                if await self._read_once():
+                if await self._reader.read_once():
                     break
                 await asyncio.sleep(_AGAIN_S)
         self.go_on()
@@ -254,92 +229,13 @@ class Replica:
         Raises:
             OutOfReach: Redis is.
         """
-        if self.roster.mark == NO_MARK:
-            return
-        rows = list(self.roster.items())
-        seen = self.roster.mark.version
-        for at in range(0, max(1, len(rows)), restore.AT_ONCE):
-            part = rows[at : at + restore.AT_ONCE]
-            await self._store.repairs.restore(
-                self.team, part, seen, idle_timeout_ms=self.idle_timeout_ms, grace_ms=self.grace_ms
-            )
-
-    async def _read_once(self) -> bool:
-        mine = self.roster.mark
-        page = await self._store.reads.changes(self.team, mine.version)
-        mark = page.standing.mark
-        # Compared before anything is replaced: otherwise it would hide what was lost.
-        if mark == NO_MARK:
-            if mine == NO_MARK:
-                self._configure(page)
-                return True
-            await self.restore()
-            self._listener.forked()
-            return False
-        if mark.epoch != mine.epoch:
-            self._found_fork = False
-            if mine != NO_MARK:
-                # Another history: whom Redis has lost is put back before anybody is shown the new one.
-                await self.restore()
-                self._listener.forked()
-            return await self._read_all()
-        if self._found_fork or forked(mark, mine):
-            self._found_fork = False
-            await self._store.repairs.new_epoch(self.team, mine.epoch, mine.version)
-            self._listener.forked()
-            return False
-        if page.standing.floor > mine.version:
-            return await self._read_all()
-        while True:
-            self._take(page.changes, _upto(page))
-            self._listener.read_again(page.held, [change.user for change in page.changes])
-            if not page.more:
-                self._configure(page)
-                return True
-            page = await self._store.reads.changes(self.team, self.roster.mark.version)
-            if page.standing.mark.epoch != mine.epoch or page.standing.floor > self.roster.mark.version:
-                return False
-
-    async def _read_all(self) -> bool:
-        changes: dict[str, Change] = {}
-        page = await self._store.reads.changes(self.team, 0)
-        first = page.standing.mark.epoch
-        held: set[tuple[str, str]] = set()
-        while True:
-            held |= page.held
-            for change in page.changes:
-                changes.pop(change.user, None)
-                changes[change.user] = change
-            if page.standing.mark.epoch != first:
-                return False
-            if not page.more:
-                break
-            page = await self._store.reads.changes(self.team, page.changes[-1].version)
-        self.roster.replace(changes.values(), page.standing.mark, page.standing.floor)
-        self._listener.replaced()
-        self._configure(page)
-        self._listener.read_again(frozenset(held), None)
-        return True
+        await self._reader.restore()
 
     # --- passing on -------------------------------------------------------------------------------------------------
 
     def _apply(self, update: Update) -> None:
-        self._take(update.changes, update.mark)
+        self._reader.apply(update.changes, update.mark)
         self._release()
-
-    def _take(self, changes: Sequence[Change], mark: Mark) -> None:
-        news = self.roster.apply(changes, mark)
-        if news:
-            self._listener.changed(news)
-
-    def _configure(self, page: Page) -> None:
-        self.grace_ms = page.grace_ms
-        self._set_idle_timeout(page.idle_timeout_ms)
-
-    def _set_idle_timeout(self, idle_timeout_ms: int) -> None:
-        if idle_timeout_ms != self.idle_timeout_ms:
-            self.idle_timeout_ms = idle_timeout_ms
-            self._listener.configured(idle_timeout_ms)
 
     def _release(self) -> None:
         if not self._waiters:
@@ -379,11 +275,6 @@ class Replica:
         return mark != NO_MARK and (mine.epoch != mark.epoch or mine.version < mark.version)
 
 
-def forked(theirs: Mark, mine: Mark) -> bool:
-    """Whether Redis, in the same epoch, has not got what was seen: an older version, or another change under it."""
-    return theirs.version < mine.version or (theirs.version == mine.version and mine.tip not in ("", theirs.tip))
-
-
 def _update(message: dict[str, Any]) -> Update:
     return Update(
         Mark(message["epoch"], message["version"], message["tip"]),
@@ -396,10 +287,3 @@ def _update(message: dict[str, Any]) -> Update:
 def _change(row: list[Any]) -> Change:
     user, version, before, status, since, reason, chosen, by = row
     return Change(user, version, status, since, reason, chosen, before, by)
-
-
-def _upto(page: Page) -> Mark:
-    """Where a roster stands after a page: at the page's mark only if it was the last."""
-    if page.more and page.changes:
-        return Mark(page.standing.mark.epoch, page.changes[-1].version, "")
-    return page.standing.mark
