@@ -48,13 +48,12 @@ class People:
     transcripts: list[Transcript] = field(default_factory=list)
     lines: dict[int, Transcript] = field(default_factory=dict)
 
-    def transcript(self, session: Session, tab: str, before: Transcript | None) -> Transcript:
+    def transcript(self, session: Session, before: Transcript | None) -> Transcript:
         """Begin the transcript of a connection; `before` is the tab's connection before, if it had one."""
         each = Transcript(
             number=len(self.transcripts),
             user=session.user,
             session=session.id,
-            tab=tab,
             teams=session.teams,
             opened=now_ms(),
             resumes=None if before is None else before.number,

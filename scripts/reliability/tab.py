@@ -183,7 +183,7 @@ class Tab:
         except (OSError, TimeoutError, websockets.WebSocketException):
             return False
         self._line = line
-        line.attach(self._people.transcript(self._session, self._name, self._last), self._hear)
+        line.attach(self._people.transcript(self._session, self._last), self._hear)
         line.points = dict(self._points)
         self._last = line.transcript
         self._people.lines[line.port] = line.transcript

@@ -108,9 +108,6 @@ class Tab:
         found: list[Json] = await self.run("return events.filter(({ type }) => given.includes(type));", list(types))
         return found
 
-    async def states(self) -> list[str]:
-        return [event["state"] for event in await self.events("connection")]
-
     async def choose(self, status: str, team: str | None = None) -> str | None:
         """Choose a status; returns None, or the code of the error."""
         body = "return client.setStatus(...given).then(() => null, ({ code }) => code);"

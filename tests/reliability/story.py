@@ -29,7 +29,7 @@ class Story:
         """He says hello and is welcome, has a first view, and is at work."""
         number = len(self.record.transcripts)
         resumes = None if before is None else before.number
-        each = Transcript(number, user, session, f"{user}-tab", (TEAM,), START + at, resumes, worker="worker1")
+        each = Transcript(number, user, session, (TEAM,), START + at, resumes, worker="worker1")
         self.record.transcripts.append(each)
         self.say(each, at, type="hello", idle_ms=0)
         self.hear(each, at + 10, type="welcome")

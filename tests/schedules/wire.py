@@ -110,11 +110,6 @@ class Wire:
         """What is to become of the next request with an operation in it."""
         self._fates.append((fate, operation))
 
-    @property
-    def doomed(self) -> bool:
-        """Whether a fate still waits for its request."""
-        return bool(self._fates)
-
     def forgive(self) -> None:
         """Nothing goes wrong any more of what was to."""
         self._fates.clear()

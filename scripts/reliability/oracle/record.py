@@ -38,7 +38,6 @@ class Transcript:
         number: counts all connections of the run.
         user: whose it is.
         session: the token's `sid`.
-        tab: which of the user's tabs; it has one connection after another.
         teams: the token's.
         resumes: the number of the connection whose views it goes on with, where it does.
         opened: when hello was sent.
@@ -51,7 +50,6 @@ class Transcript:
     number: int
     user: str
     session: str
-    tab: str
     teams: tuple[str, ...]
     opened: int
     resumes: int | None = None
