@@ -6,11 +6,15 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.process import Process
+from tests.support.timing import SOON_S
 from tests.support.worker import ROOT
 
 BROWSER = ROOT / "browser"
@@ -41,13 +45,23 @@ def vite_dev(folder: Path, *command: str) -> Iterator[str]:
     port = free_port()
     vite = str((MODULES / ".bin" / "vite").resolve())
     line = ["node", vite, *command, "--port", str(port), "--strictPort", "--host", "127.0.0.1"]
-    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert any("Local:" in said for said in process.stdout)
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            process.terminate()
+    process = Process("vite", line, _environment(), folder)
+    process.spawn()
+    try:
+        _answers(process, port)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.close()
+
+
+def _answers(process: Process, port: int) -> None:
+    """Return when it takes connections: what it prints depends on colours, terminals and versions."""
+    end_s = time.monotonic() + SOON_S
+    while process.alive and time.monotonic() < end_s:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=SOON_S):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"Expected vite to listen on {port}, got\n{process.tail()}")
 
 
 def adopt(folder: Path) -> Path:
@@ -64,4 +78,6 @@ def adopt(folder: Path) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"NODE_ENV": "development", "FORCE_COLOR": "0"}
+    """Without colours, whatever the machine asks for: `FORCE_COLOR=0` and `CI` turn them on for some tools."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "FORCE_COLOR")}
+    return kept | {"NODE_ENV": "development", "NO_COLOR": "1"}
