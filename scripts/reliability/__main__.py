@@ -20,7 +20,7 @@ from reliability.report import report
 from reliability.run import Outcome, play
 from reliability.schedule import ENTRY_S, Schedule, draw
 from reliability.shrink import shrink
-from reliability.table import run_all, write
+from reliability.table import People, run_all, write
 from reliability.topologies import TOPOLOGIES
 
 # A machine that was too busy for more of the run than this has not shown that all went well.
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _make_table(options: argparse.Namespace) -> int:
     topologies = [options.topology] if options.topology_named else [*TOPOLOGIES]
     faults = _faults(options.faults, topologies)
-    rows = run_all(topologies, faults, options.table, options.users, options.workers, options.out, _tell())
+    people = People(options.users, options.workers)
+    rows = run_all(topologies, faults, options.table, people, options.out, options.jobs, _tell())
     write(rows)
     return 1 if any(any(row["figures"].values()) for row in rows) else 0
 
@@ -144,6 +145,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="SEEDS",
         help="play each fault alone, by so many seeds (5), unless --out has it already; write docs/reliability.md",
     )
+    parser.add_argument("--jobs", type=int, default=1, metavar="RUNS", help="--table: so many runs side by side (1)")
     options = parser.parse_args(arguments)
     topologies = [options.topology or "single"] if options.table is None else [*TOPOLOGIES]
     if impossible := {*options.faults} - {"all", "none", *_faults(["all"], topologies)}:

@@ -6,14 +6,18 @@ What has been run is kept in a file, so that a table may be made in parts.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from reliability.faults import FAULTS
 from reliability.oracle.verdict import LASTING, Kind
+from reliability.report import report
 from reliability.run import Outcome, Tell, play
 from reliability.schedule import draw
 
@@ -25,21 +29,46 @@ _AROUND_S: Final = 24.0
 Row = dict[str, Any]
 
 
+class People(NamedTuple):
+    """How many users there are, and how many workers serve them."""
+
+    users: int
+    workers: int
+
+
 def run_all(
-    topologies: Sequence[str], faults: Sequence[str], seeds: int, users: int, workers: int, out: Path, tell: Tell
+    topologies: Sequence[str], faults: Sequence[str], seeds: int, people: People, out: Path, jobs: int, tell: Tell
 ) -> list[Row]:
-    """Play what has not been played yet; returns all there is."""
+    """Play what has not been played yet, by one seed after another; returns all there is.
+
+    Args:
+        seeds: how many, from 1 on.
+        out: where logs, reports, and what has been played are kept.
+        jobs: how many runs side by side.
+    """
     kept = out / "table.json"
     rows: list[Row] = json.loads(kept.read_text()) if kept.exists() else []
-    for topology in topologies:
-        for name in faults:
-            if topology not in FAULTS[name].topologies:
+    played = {(row["topology"], row["fault"], row["seed"]) for row in rows}
+    wanted = [
+        (topology, name, seed)
+        for seed in range(1, seeds + 1)
+        for topology in topologies
+        for name in faults
+        if topology in FAULTS[name].topologies and (topology, name, seed) not in played
+    ]
+    # A run claims ports for its process and reads what its children did: each has a process of its own.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
+        playing = {pool.submit(_play, *each, people, out): each for each in wanted}
+        for done in as_completed(playing):
+            topology, name, seed = playing[done]
+            about = f"{topology}, {name}, seed {seed}"
+            if (trouble := done.exception()) is not None:
+                # One that could not be played is not there, and is played by the next call; hours of others stay.
+                tell(f"{about}: not played: {trouble!r}")
                 continue
-            for seed in range(1, seeds + 1):
-                if not any((row["topology"], row["fault"], row["seed"]) == (topology, name, seed) for row in rows):
-                    tell(f"{topology}, {name}, seed {seed}")
-                    rows.append(_play(topology, name, seed, users, workers, out))
-                    kept.write_text(json.dumps(rows, indent=1) + "\n")
+            rows.append(done.result())
+            kept.write_text(json.dumps(rows, indent=1) + "\n")
+            tell(about + (": failed" if _failed(rows[-1]) else ""))
     return rows
 
 
@@ -71,10 +100,14 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _play(topology: str, name: str, seed: int, users: int, workers: int, out: Path) -> Row:
+def _play(topology: str, name: str, seed: int, people: People, out: Path) -> Row:
+    # What the library says of connections that were cut is in the transcripts.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    directory = out / f"{topology}-{name}-{seed}"
     duration_s = _AROUND_S + FAULTS[name].lasts_s[1]
-    schedule = draw(seed, users=users, workers=workers, duration_s=duration_s, faults=[name])
-    outcome = play(schedule, topology, out / f"{topology}-{name}-{seed}", lambda _: None)
+    schedule = draw(seed, users=people.users, workers=people.workers, duration_s=duration_s, faults=[name])
+    outcome = play(schedule, topology, directory, lambda _: None)
+    (directory / "report.txt").write_text(report(outcome) + "\n")
     return {"topology": topology, "fault": name, "seed": seed, **figures(outcome)}
 
 
@@ -91,7 +124,8 @@ def figures(outcome: Outcome) -> Row:
 
 
 def _cells(name: str, rows: Sequence[Row]) -> list[str]:
-    failed = [row["seed"] for row in rows if any(row["figures"].values())]
+    rows = sorted(rows, key=lambda row: int(row["seed"]))
+    failed = [row["seed"] for row in rows if _failed(row)]
     seeds = ", ".join(str(row["seed"]) for row in rows)
     sums = {kind: sum(row["figures"][kind.value] for row in rows) for kind in Kind}
     return [
@@ -103,6 +137,10 @@ def _cells(name: str, rows: Sequence[Row]) -> list[str]:
         _bound(max(row["sweep_lag_s"] for row in rows)),
         f"{sum(row['busy_ms'] for row in rows) / 1000:.1f}",
     ]
+
+
+def _failed(row: Row) -> bool:
+    return any(row["figures"].values())
 
 
 def _bound(sweep_lag_s: float) -> str:
