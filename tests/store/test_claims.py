@@ -9,7 +9,7 @@ import redis
 
 from presence_server.store.operations.doubt import Doubt
 from presence_server.store.operations.swept import Next
-from presence_server.store.scripts import CLAIM_MS, RETAIN_MS
+from presence_server.store.scripts import CLAIM_MS, GAP_MS, RETAIN_MS
 from presence_server.store.types import Claim
 from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
 
@@ -163,5 +163,7 @@ async def test_workers_that_restore_are_counted_until_they_are_done(new_party: N
 async def test_a_worker_that_died_restoring_is_not_waited_for(new_party: NewParty, clock: Clock) -> None:
     first, second = await new_party("w1"), await new_party("w2")
     await first.beat(restoring=True)
-    clock.move(5_000)
+    clock.move(GAP_MS - clock.STEP_MS)
+    assert (await second.beat()).restoring == 1
+    clock.move(clock.STEP_MS)
     assert (await second.beat()).restoring == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,8 @@ from presence_server.store.slots import slot_of
 from tests.conftest import NewSite
 from tests.support.cluster import Cluster, index_of
 from tests.support.timing import GRACE_S, LEASE_S, SLACK_S, SOON_S
-from tests.support.valkey import Valkey
+from tests.support.tls import certificate, tls_in_front_of
+from tests.support.valkey import ACCOUNT, PASSWORD, Valkey
 
 AGAIN_S = 2 * SOON_S + SLACK_S
 PARTIAL = ("--cluster-require-full-coverage", "no")
@@ -147,6 +150,29 @@ async def test_slots_move_while_people_work(new_cluster: NewCluster, new_site: N
         assert not person.of_type("feed"), "a slot that moves is no outage"
     await people[0].logout()
     await people[5].sees("u0", "offline", reason="signed_out")
+
+
+async def test_every_node_is_reached_by_tls(new_cluster: NewCluster, new_site: NewSite, tmp_path: Path) -> None:
+    cluster, pem = new_cluster(), certificate(tmp_path)
+    async with contextlib.AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(tls_in_front_of(node.connect, pem)) for node in cluster.nodes]
+        await asyncio.to_thread(cluster.announce, ports)
+        url = f"rediss+cluster://{ACCOUNT}:{PASSWORD}@127.0.0.1:{ports[0]}?ssl_ca_certs={pem}"
+        site = await new_site(workers=2, redis_url=url)
+        teams = [cluster.team_on(node) for node in cluster.nodes]
+        maria, juan = [await site.connect(user, teams=teams, on=on) for on, user in enumerate(("maria", "juan"))]
+        for team in teams:
+            await maria.sees_all({"maria": "online", "juan": "online"}, team=team)
+        await juan.choose("busy")
+        for team in teams:
+            await maria.sees("juan", "busy", team=team)
+        listed = [line for node in cluster.nodes for line in node.says("CLIENT", "LIST").splitlines()]
+        connected = [line for line in listed if f"user={ACCOUNT}" in line.split()]
+        assert connected
+        # The relays come by sockets of the file system.
+        assert not [line for line in connected if "addr=127.0.0.1" in line], "nobody past the relays"
+        for worker in site.workers:
+            await asyncio.to_thread(worker.close)
 
 
 async def test_a_change_costs_nothing_where_its_team_is_not(new_cluster: NewCluster, new_site: NewSite) -> None:

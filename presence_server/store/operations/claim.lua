@@ -111,8 +111,9 @@ end
 
 local restoring = redis.call('ZCARD', restoring_key)
 if ARGV[5] == '1' then
-  redis.call('ZADD', restoring_key, text(now + 5000), me)
-  redis.call('PEXPIRE', restoring_key, 5000)
+  -- Said with every beat: who is silent for so long has ended, and is waited for no more.
+  redis.call('ZADD', restoring_key, text(now + GAP_MS), me)
+  redis.call('PEXPIRE', restoring_key, GAP_MS)
 elseif restoring > 0 then
   redis.call('ZREM', restoring_key, me)
 end
