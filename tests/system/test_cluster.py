@@ -109,14 +109,17 @@ async def test_a_shard_that_dies_comes_back_empty(new_cluster: NewCluster, new_s
     await maria.sees("maria", "busy", team=far)
 
 
-async def test_slots_move_while_people_work(new_cluster: NewCluster, new_site: NewSite) -> None:
+@pytest.mark.parametrize(("count", "pause_s"), [(20, 0.05), pytest.param(500, 2.0, marks=pytest.mark.long)])
+async def test_slots_move_while_people_work(
+    new_cluster: NewCluster, new_site: NewSite, count: int, pause_s: float
+) -> None:
     """A node is added and takes slots over, for which their teams wait: nothing is lost, doubled or told twice."""
     cluster = new_cluster()
     site = await new_site(workers=2, redis_url=cluster.url)
     teams = [cluster.team_on(cluster.nodes[0], f"t{number}") for number in range(5)]
-    people = [await site.connect(f"u{number}", teams=[teams[number % 5]], on=number % 2) for number in range(20)]
+    people = [await site.connect(f"u{number}", teams=[teams[number % 5]], on=number % 2) for number in range(count)]
     for number, person in enumerate(people):
-        await person.sees_all({f"u{n}": "online" for n in range(number % 5, 20, 5)})
+        await person.sees_all({f"u{n}": "online" for n in range(number % 5, count, 5)}, within_s=AGAIN_S)
     indexes = {slot_of(index_of(team)) for team in teams}
     new = await asyncio.to_thread(cluster.add)
     moved = asyncio.Event()
@@ -126,7 +129,7 @@ async def test_slots_move_while_people_work(new_cluster: NewCluster, new_site: N
         while not moved.is_set():
             await people[number].choose("busy" if rounds[number] % 2 == 0 else "online")
             rounds[number] += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause_s)
 
     async def move() -> None:
         try:
@@ -142,9 +145,9 @@ async def test_slots_move_while_people_work(new_cluster: NewCluster, new_site: N
     await asyncio.gather(move(), *[work(number) for number in range(len(people))])
     assert {cluster.master_of(team).tcp_port for team in teams} == {new.tcp_port}
     for number, person in enumerate(people):
-        shown = {f"u{n}": "busy" if rounds[n] % 2 else "online" for n in range(number % 5, 20, 5)}
+        shown = {f"u{n}": "busy" if rounds[n] % 2 else "online" for n in range(number % 5, count, 5)}
         await person.sees_all(shown, within_s=AGAIN_S)
-        for other in range(number % 5, 20, 5):
+        for other in range(number % 5, count, 5):
             person.never_saw(f"u{other}", "offline")
         person.check()
         assert not person.of_type("feed"), "a slot that moves is no outage"
