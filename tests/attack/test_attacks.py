@@ -52,13 +52,6 @@ def attacker(name: str, site: Site, directory: Path) -> Process:
     return Process(f"attacker-{name}", command, environment({}), directory)
 
 
-def resident_kb(pid: int) -> int:
-    for row in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if row.startswith("VmRSS:"):
-            return int(row.split()[1])
-    raise AssertionError("Expected Linux")
-
-
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_nobody_else_notices(name: str, new_site: NewSite, tmp_path: Path) -> None:
     """No attack slows a change down by more than five times, shows anybody offline, or leaves memory behind."""
@@ -66,7 +59,7 @@ async def test_nobody_else_notices(name: str, new_site: NewSite, tmp_path: Path)
     maria, juan = await site.connect("maria"), await site.connect("juan")
     await maria.sees_all({"maria": "online", "juan": "online"})
     before_s = p99(await change_to_seen(juan, maria, 1.0))
-    before_kb = resident_kb(site.workers[0].pid)
+    before_kb = site.workers[0].resident_kb
     hostile = attacker(name, site, tmp_path)
     hostile.spawn()
     try:
@@ -80,6 +73,6 @@ async def test_nobody_else_notices(name: str, new_site: NewSite, tmp_path: Path)
         assert client.close_code is None
         client.never_saw("juan", "offline")
         client.never_saw("maria", "offline")
-    assert resident_kb(site.workers[0].pid) - before_kb < 64_000
+    assert site.workers[0].resident_kb - before_kb < 64_000
     assert "Traceback" not in site.workers[0].log()
     assert site.workers[0].log().count("WARNING") <= 3, "strangers do not write the log"

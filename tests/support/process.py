@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import time
@@ -41,6 +42,12 @@ class Process:
     @property
     def alive(self) -> bool:
         return self._child is not None and self._child.poll() is None
+
+    @property
+    def resident_kb(self) -> int:
+        """Its resident memory, kilobytes."""
+        (found,) = re.findall(r"^VmRSS:\s*(\d+)", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
+        return int(found)
 
     def spawn(self) -> None:
         """Start the process without waiting for anything."""
