@@ -97,9 +97,14 @@ class _Caller:
 
     def __init__(self, checkout: Path, valkey: CountingValkey) -> None:
         variables = os.environ | {"PYTHONPATH": str(checkout)}
-        listed = subprocess.check_output([sys.executable, "-c", _LIST], env=variables, cwd=checkout)
+        listed = subprocess.run(
+            [sys.executable, "-c", _LIST], env=variables, cwd=checkout, capture_output=True, text=True, check=False
+        )
+        if listed.returncode:
+            last = listed.stderr.strip().rpartition("\n")[2]
+            raise RuntimeError(f"Expected {checkout} to list its scripts as this checkout does, got {last}")
         self._valkey = valkey
-        self._shas = {name: valkey.looker.script_load(source) for name, source in json.loads(listed).items()}
+        self._shas = {name: valkey.looker.script_load(source) for name, source in json.loads(listed.stdout).items()}
         self._numbers: dict[str, int] = {}
 
     def calls(self, work: Work, teams: int) -> Iterator[tuple[str, ...]]:

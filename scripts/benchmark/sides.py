@@ -147,7 +147,7 @@ def presence(name: str, checkout: Path, folder: Path, workers: int = 1) -> Itera
     with contextlib.ExitStack() as stack:
         valkey = stack.enter_context(CountingValkey())
         ports = [free_port() for _ in range(workers)]
-        settings = {"redis_url": valkey.url, "jwt_secret": _SECRET, "log_level": "warning"}
+        settings = {"redis_url": valkey.admin_url, "jwt_secret": _SECRET, "log_level": "warning"}
         pids = [
             _serve(stack, name, folder, port, ["presence_server", "serve"], checkout, settings | {"port": port})
             for port in ports
