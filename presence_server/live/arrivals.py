@@ -180,15 +180,18 @@ class Arrivals:
 
 async def _arrive(connection: Connection, arrival: Arrival) -> str | None:
     hold = arrival.membership.hold
-    while True:
-        try:
-            mark, chosen = await arrival.partition.store.tell(hold)
-        except errors.Unavailable as exc:
-            arrival.failure = exc
-            if arrival.membership not in connection.memberships:
-                return None
-        else:
-            break
-    if chosen is not None and not hold.ended:
-        await arrival.team.replica.caught_up(mark)
-    return None if hold.ended else chosen
+    try:
+        while True:
+            try:
+                mark, chosen = await arrival.partition.store.tell(hold)
+                break
+            except errors.Unavailable as exc:
+                arrival.failure = exc
+                if arrival.membership not in connection.memberships:
+                    return None
+        if chosen is not None and not hold.ended:
+            await arrival.team.replica.caught_up(mark)
+        return None if hold.ended else chosen
+    finally:
+        # A task that has ended would stay as long as the connection, with all that it saw: a kilobyte.
+        arrival.membership.arriving = None

@@ -137,3 +137,12 @@ def test_a_timeout_that_stays_what_it_was_is_no_reason(new_world: NewWorld) -> N
     assert found is not None
     assert (found.status, found.reason) == ("offline", "idle")
     world.settle()
+
+
+def test_the_task_that_brought_somebody_in_does_not_stay(world: World) -> None:
+    """It would last as long as the connection, with all that it has seen: there are ten thousand of them."""
+    world.open("a", "u", "s")
+    world.tick()
+    (tab,) = world.nodes["a"].tabs
+    assert tab.views["t"].statuses() == {"u": "online"}
+    assert [membership.arriving for membership in tab.connection.memberships] == [None]
