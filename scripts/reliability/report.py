@@ -100,7 +100,8 @@ def _life(each: Transcript, at: object) -> str:
     welcomed = "never" if each.welcomed is None else at(each.welcomed)
     beats = ", ".join(f"{at(said.at)}-{said.message['idle_ms'] / 1000:.1f}" for said in each.of_type("heartbeat"))
     chosen = ", ".join(f"{said.message['status']} at {at(said.at)}" for said in each.of_type("set_status"))
+    unread = "".join(f"; read nothing {at(start)} to {at(end)}" for start, end in each.unread)
     return (
         f"connection {each.number} of {each.session} on {each.worker}: hello {at(each.opened)}, welcome {welcomed}, "
-        f"{each.end.value} {at(each.ended)} ({each.code}); beats {beats}; chose {chosen or 'nothing'}"
+        f"{each.end.value} {at(each.ended)} ({each.code}); beats {beats}; chose {chosen or 'nothing'}{unread}"
     )

@@ -67,6 +67,20 @@ def test_who_is_taken_offline_before_the_grace_is_over_is_found() -> None:
     assert judge(story.record).figure(Kind.FALSE_OFFLINE) == 1.0
 
 
+@pytest.mark.parametrize(("unread", "found"), [([], {Kind.FALSE_OFFLINE}), ([(9_000, 13_500)], set())])
+def test_who_does_not_read_need_not_see_that_his_connection_ended(
+    unread: list[tuple[int, int]], found: set[Kind]
+) -> None:
+    """The server closed it after nine and a half seconds; at thirteen and a half Juan looks."""
+    story, maria, juan = day(juan_leaves=False)
+    juan.unread = [Span(START + start, START + end) for start, end in unread]
+    story.end(juan, 13_500, End.LOST)
+    juan.code = 1012
+    story.change("juan", 12_600, "offline", "disconnected", maria)
+    maria.received.sort(key=lambda said: said.at)
+    assert kinds(story) - {Kind.CLOSED} == found
+
+
 def test_who_idles_before_his_time_is_found() -> None:
     story, maria, juan = day(juan_leaves=False)
     story.change("juan", 15_000, "offline", "idle", maria, juan)

@@ -73,13 +73,20 @@ class Presence:
     def _surely_until(self, each: Transcript) -> int:
         # The other side may have known of its end before the client did.
         early = self._bounds.transit if each.end is End.LOST else 0
-        until = each.ended if each.end is End.SIGNED_OUT else each.ended + self._bounds.grace - early
+        until = each.ended if each.end is End.SIGNED_OUT else self._open_until(each) + self._bounds.grace - early
         for logout in self.logouts(each.user):
             if logout.session == each.session:
                 until = min(until, logout.at)
             elif each.ended <= self._delays.late(logout.at + self._bounds.transit, logout.worker):
                 until = min(until, max(each.ended, logout.at))
         return until
+
+    def _open_until(self, each: Transcript) -> int:
+        """Until when it was surely open: who does not read does not see it end."""
+        if each.end is not End.LOST:
+            return each.ended
+        last = [span.start for span in each.unread if span.end + self._bounds.transit >= each.ended]
+        return min([each.ended, *last])
 
     def _unsure(self, each: Transcript) -> Iterator[Span]:
         """When its worker's word may have been over."""
