@@ -10,16 +10,16 @@ from typing import Final, Literal, NamedTuple
 from presence_server.address import Address, parse
 from presence_server.errors import SettingsError, StartupError, Unavailable
 from presence_server.settings import Settings, advice
-from presence_server.store import permissions
+from presence_server.store.check import permissions
+from presence_server.store.check.inspection import Inspection
+from presence_server.store.check.instance import Instance, ask, objection
+from presence_server.store.check.servers import Servers
+from presence_server.store.check.survey import Survey, survey
 from presence_server.store.cluster.cluster import PARTITIONS
 from presence_server.store.connect import open_client
 from presence_server.store.embedded import EmbeddedValkey
-from presence_server.store.inspection import Inspection
 from presence_server.store.keys import Keys, keys_of_partitions
-from presence_server.store.probe import Instance, objection, probe
-from presence_server.store.servers import Servers
 from presence_server.store.slots import number_of
-from presence_server.store.survey import Survey, survey
 
 # ZRANGE … BYSCORE.
 _OLDEST_REDIS: Final = (6, 2)
@@ -87,7 +87,7 @@ async def _examine_servers(address: Address, settings: Settings, deep: bool) -> 
 
 
 async def _examine_master(found: Survey, master: Address, prefix: str) -> list[Finding]:
-    instance = await probe(master)
+    instance = await ask(master)
     findings = list(judge(master, instance))
     if found.sentinels and not instance.replicas:
         findings.append(Finding("warning", f"Redis at {master}: has no replica that could take its place"))
@@ -98,7 +98,7 @@ async def _examine_master(found: Survey, master: Address, prefix: str) -> list[F
     for node in instance.replicas:
         replica = master.at(node)
         try:
-            findings += judge(replica, await probe(replica))
+            findings += judge(replica, await ask(replica))
         except Unavailable as error:
             findings.append(Finding("warning", f"Redis at {replica}: a replica: {error}"))
     return findings

@@ -131,8 +131,8 @@ def _set_apart(options: argparse.Namespace, settings: Settings) -> None:
 
 def _run(options: argparse.Namespace, settings: Settings, *, demo: bool) -> int:
     # The commands that only look something up need not load a web server.
+    from presence_server.store.check.instance import objection
     from presence_server.store.embedded import EmbeddedValkey
-    from presence_server.store.probe import objection
     from presence_server.web import logs, ports
     from presence_server.web.notify import ServiceManager
 

@@ -12,8 +12,8 @@ from presence_server.address import parse
 from presence_server.check import Finding, examine, judge
 from presence_server.errors import SettingsError
 from presence_server.settings import Settings
+from presence_server.store.check.instance import Instance
 from presence_server.store.embedded import EmbeddedValkey
-from presence_server.store.probe import Instance
 from tests.support.sentinels import Replicated
 from tests.support.valkey import Valkey
 

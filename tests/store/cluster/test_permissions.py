@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from presence_server.store.check.permissions import faults_of
 from presence_server.store.connect import open_client
-from presence_server.store.permissions import faults_of
 from tests.support.cluster import Cluster
 
 

@@ -10,9 +10,9 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from presence_server.address import Address
 from presence_server.errors import Unavailable
+from presence_server.store.check.survey import Survey
 from presence_server.store.connect import open_client
 from presence_server.store.link import Command
-from presence_server.store.survey import Survey
 
 # Keys that a server looks at before it answers; so no one call keeps it busy.
 _SCAN_COUNT: Final = 500

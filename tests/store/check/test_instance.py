@@ -9,8 +9,8 @@ import pytest
 
 from presence_server.address import parse
 from presence_server.errors import Unavailable
+from presence_server.store.check.instance import ask, describe, objection
 from presence_server.store.embedded import EmbeddedValkey
-from presence_server.store.probe import describe, objection, probe
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def test_it_is_asked_for_product_version_clock_and_how_it_keeps_data(url: str) -> None:
-    instance = await probe(parse(url))
+    instance = await ask(parse(url))
     assert instance.product == "Valkey"
     assert instance.version.startswith("9.")
     assert instance.compatible >= (7, 2)
@@ -32,12 +32,12 @@ async def test_it_is_asked_for_product_version_clock_and_how_it_keeps_data(url: 
 
 async def test_one_out_of_reach_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="Expected Redis to answer, got: "):
-        await probe(parse(f"unix://{tmp_path}/nobody"))
+        await ask(parse(f"unix://{tmp_path}/nobody"))
 
 
 async def test_a_password_is_not_told(url: str) -> None:
     with pytest.raises(Unavailable) as refusal:
-        await probe(parse(url.replace("unix://", "unix://maria:hunter2@")))
+        await ask(parse(url.replace("unix://", "unix://maria:hunter2@")))
     assert "hunter2" not in str(refusal.value)
 
 

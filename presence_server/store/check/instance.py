@@ -58,7 +58,7 @@ def objection(url: str) -> str | None:
     return None
 
 
-async def probe(address: Address) -> Instance:
+async def ask(address: Address) -> Instance:
     """Ask one Redis.
 
     Raises:

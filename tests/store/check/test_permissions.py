@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from presence_server.settings import Settings
-from presence_server.store.permissions import COMMANDS
+from presence_server.store.check.permissions import COMMANDS
 from presence_server.store.scripts import Scripts
 from tests.support.valkey import rights
 

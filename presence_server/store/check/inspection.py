@@ -14,9 +14,9 @@ import orjson
 
 from presence_server.core.roster import NO_MARK
 from presence_server.settings import Settings
+from presence_server.store.check.servers import Routed, Servers
 from presence_server.store.keys import Keys
 from presence_server.store.scripts import CLAIM_MS, GAP_MS
-from presence_server.store.servers import Routed, Servers
 from presence_server.store.types import Standing, standing_of
 
 # Rule 10 of the contract: how late after his deadline somebody may be told to be offline.

@@ -13,11 +13,11 @@ import redis
 from presence_server.address import parse
 from presence_server.errors import Unavailable
 from presence_server.settings import Settings
-from presence_server.store import inspection, servers
-from presence_server.store.inspection import Inspection
+from presence_server.store.check import inspection, servers
+from presence_server.store.check.inspection import Inspection
+from presence_server.store.check.servers import Servers
+from presence_server.store.check.survey import Survey, survey
 from presence_server.store.keys import Keys
-from presence_server.store.servers import Servers
-from presence_server.store.survey import Survey, survey
 from tests.store.support import TEAM, Party, becomes_true
 from tests.support.valkey import Valkey
 
