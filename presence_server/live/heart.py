@@ -16,8 +16,6 @@ INTERVAL_S: Final = 0.5
 # Redis's clock against this machine's: more than this is a jump.
 JUMP_MS: Final = 1_000
 
-logger: Final = logging.getLogger(__name__)
-
 
 class Rhythm:
     """When the next beat is: the same moment for all hearts of a worker, so that their beats share pipelines."""
@@ -51,6 +49,7 @@ class Heart:
         on_other_data: is called when Redis is not the one it was: it lost its data.
         on_look: is called when something may have been lost that a look at the teams would show.
         rhythm: when to beat.
+        say: logs, with a level, what befalls many partitions alike.
 
     Attributes:
         restoring: whether this worker is writing its rosters back; it then claims no teams.
@@ -67,6 +66,7 @@ class Heart:
         on_other_data: Callable[[], None],
         on_look: Callable[[], None],
         rhythm: Rhythm,
+        say: Callable[[int, str], None],
     ) -> None:
         self._store = store
         self._room = room
@@ -75,6 +75,7 @@ class Heart:
         self._on_other_data = on_other_data
         self._on_look = on_look
         self._rhythm = rhythm
+        self._say = say
         self._beaten: asyncio.Future[Claim] | None = None
         self._complained = False
         self._told_of = ""
@@ -99,7 +100,7 @@ class Heart:
             except Refused as exc:
                 # As long as this lasts nobody is swept: that is as bad as no Redis at all.
                 if not self._complained:
-                    logger.error("Redis refused the beat: %s", exc)
+                    self._say(logging.ERROR, f"Redis refused the beat: {exc}")
                     self._complained = True
                 self._store.down(f"Redis refused the beat: {exc}")
             if not at_once:
@@ -111,7 +112,7 @@ class Heart:
         lapses, recorded = self._store.lease.lapses, self._store.lease.recorded
         claim, jump_ms = await self._store.vigil.beat(teams=room, restoring=self.restoring)
         if self._store.lease.lapses != lapses:
-            logger.warning("The lease had ended: going on under another name")
+            self._say(logging.WARNING, "The lease had ended: going on under another name")
             self._on_look()
             return True
         if abs(jump_ms) > JUMP_MS and self.born:

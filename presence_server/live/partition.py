@@ -61,6 +61,7 @@ class Shared(NamedTuple):
     counters: Counters
     spawn: Spawn
     rhythm: Rhythm
+    say: Callable[[int, str], None]
     clock: Callable[[], float]
 
 
@@ -103,9 +104,10 @@ class Partition:
             on_other_data=lambda: self._recovery.needed("Redis came back without its data"),
             on_look=self._audit.soon,
             rhythm=shared.rhythm,
+            say=shared.say,
         )
         self._recovery = Recovery(
-            self.store, self._feed, self._heart, self.teams, self._audit, self._tell_live, shared.clock
+            self.store, self._feed, self._heart, self.teams, self._audit, self._tell_live, shared.say, shared.clock
         )
         self._closed_s = self._probed_s = self._pruned_s = shared.clock()
         self._closing: asyncio.Task[None] | None = None

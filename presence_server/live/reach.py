@@ -9,6 +9,10 @@ from typing import Final
 
 # Partitions of a shard come and go together, within this.
 _TOGETHER_S: Final = 0.5
+# And go through what follows at most so far apart.
+_ALIKE_S: Final = 5.0
+# How much is remembered of what was said; a refusal may name something else each time.
+_REMEMBERED: Final = 100
 
 logger: Final = logging.getLogger(__name__)
 
@@ -24,6 +28,17 @@ class Reach:
         self._count = count
         self._why = ""
         self._timer: asyncio.TimerHandle | None = None
+        self._said_s: dict[str, float] = {}
+
+    def say(self, level: int, text: str) -> None:
+        """Log what befell a partition, unless it has just befallen another."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._said_s.get(text, -_ALIKE_S) < _ALIKE_S:
+            return
+        if len(self._said_s) >= _REMEMBERED:
+            self._said_s.clear()
+        self._said_s[text] = now_s
+        logger.log(level, text)
 
     def changed(self, why: str) -> None:
         """A partition is within reach, or is not and why."""

@@ -35,8 +35,6 @@ YOUNG_S: Final = 5
 # Teams written back side by side.
 _SIDE_BY_SIDE: Final = 16
 
-logger: Final = logging.getLogger(__name__)
-
 
 class Recovery:
     """Brings a worker back to Redis.
@@ -47,6 +45,7 @@ class Recovery:
         teams: whose rosters are brought up to date.
         audit: looks at them.
         on_live: is told whether statuses are fresh, and why not.
+        say: logs, with a level, what befalls many partitions alike.
         clock: a monotonic clock, seconds.
     """
 
@@ -58,6 +57,7 @@ class Recovery:
         teams: Teams,
         audit: Audit,
         on_live: Callable[[bool, str], None],
+        say: Callable[[int, str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -66,6 +66,7 @@ class Recovery:
         self._teams = teams
         self._audit = audit
         self._on_live = on_live
+        self._say = say
         self._clock = clock
         self._breaks = 0
         self._needed = asyncio.Event()
@@ -127,7 +128,7 @@ class Recovery:
             team.replica.resync(ResyncCause.REFUSED)
 
     async def _write_back(self) -> Claim:
-        logger.warning("Redis has lost data, writing the rosters back")
+        self._say(logging.WARNING, "Redis has lost data, writing the rosters back")
         self._heart.restoring = True
         try:
             await self._heart.next()

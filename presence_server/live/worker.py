@@ -80,7 +80,9 @@ class Worker:
         self.partitions = Partitions()
         self._reach = Reach(lambda: (len(self.partitions), sum(each.live for each in self.partitions)))
         self._members = Members(self.partitions, self._pulse, self.counters, settings.max_connections_per_user, clock)
-        shared = Shared(settings, self._backend, self._members, self.counters, self._spawn, Rhythm(), clock)
+        shared = Shared(
+            settings, self._backend, self._members, self.counters, self._spawn, Rhythm(), self._reach.say, clock
+        )
         self.partitions.settle_in(Partition(shared, keys, self) for keys in self._backend.keys)
         self.access = TeamAccess(self.partitions, settings.remember_ms)
         opening = Opening(

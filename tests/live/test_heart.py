@@ -22,12 +22,14 @@ class Chest:
         room: how many teams can be taken.
         due: the claims that brought something.
         told: what else, in order.
+        said: what is for the log.
     """
 
     def __init__(self, party: Party) -> None:
         self.room = 10
         self.due: list[Claim] = []
         self.told: list[str] = []
+        self.said: list[str] = []
         self.heart = Heart(
             party.store,
             room=lambda: self.room,
@@ -36,6 +38,7 @@ class Chest:
             on_other_data=self._tell("other data"),
             on_look=self._tell("look"),
             rhythm=Rhythm(),
+            say=lambda level, text: self.said.append(text),
         )
 
     def _tell(self, what: str) -> Callable[[], None]:
@@ -86,9 +89,7 @@ async def test_who_has_other_things_to_do_claims_nothing_and_lives(
     assert (await party.beat(restoring=chest.heart.restoring)).restoring == int(why == "restoring")
 
 
-async def test_one_whose_lease_ended_goes_on_under_another_name_at_once(
-    new_party: NewParty, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_one_whose_lease_ended_goes_on_under_another_name_at_once(new_party: NewParty, clock: Clock) -> None:
     party, other = await new_party("w1"), await new_party("w2")
     chest = Chest(party)
     await pass_time(clock, LEASE_MS, other)
@@ -97,7 +98,7 @@ async def test_one_whose_lease_ended_goes_on_under_another_name_at_once(
     assert party.name != "w1"
     assert not await chest.heart.beat()
     assert (await party.beat()).workers == {party.name, "w2"}
-    assert "going on under another name" in caplog.text
+    assert chest.said == ["The lease had ended: going on under another name"]
 
 
 async def test_a_clock_that_jumped_is_told_once_the_data_was_accepted(party: Party, chest: Chest, clock: Clock) -> None:
@@ -166,7 +167,7 @@ async def test_it_beats_until_it_is_ended(party: Party, chest: Chest, monkeypatc
 
 @pytest.mark.parametrize("failure", [OutOfReach("gone"), Refused("no permission")])
 async def test_one_that_fails_means_that_redis_is_out_of_reach_and_is_tried_again(
-    party: Party, chest: Chest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
+    party: Party, chest: Chest, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     monkeypatch.setattr("presence_server.live.heart.INTERVAL_S", 0.01)
     tried = 0
@@ -184,4 +185,4 @@ async def test_one_that_fails_means_that_redis_is_out_of_reach_and_is_tried_agai
     await tasks.end([beating])
     assert len(party.downs) == 1
     # A refusal is told once, not with every beat.
-    assert len(caplog.records) == isinstance(failure, Refused)
+    assert len(chest.said) == isinstance(failure, Refused)
