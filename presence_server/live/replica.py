@@ -47,6 +47,7 @@ class Replica:
         store: where it is read from.
         listener: who is told of changes; whoever made it keeps both.
         on_out_of_reach: is called when a read failed because Redis is out of reach.
+        on_unheard: is called when something did not come by the feed: it is to be followed anew, and read.
         spawn: starts a task.
         resyncs: where it is counted that a roster had to be read again, by cause.
 
@@ -63,6 +64,7 @@ class Replica:
         listener: Listener,
         *,
         on_out_of_reach: Callable[[str], None],
+        on_unheard: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task,
         resyncs: Counter[str],
     ) -> None:
@@ -74,6 +76,7 @@ class Replica:
         self.live = False
         self.broken = False
         self._on_out_of_reach = on_out_of_reach
+        self._on_unheard = on_unheard
         self._spawn = spawn
         self.resyncs = resyncs
         self._buffer: list[Update] = []
@@ -265,8 +268,9 @@ class Replica:
         if not self.live:
             return
         if self._lacks(mark):
-            logger.info("team %s: version %d did not come by the feed, reading it", self.team, mark.version)
-            self.resync(ResyncCause.UNHEARD)
+            logger.info("team %s: version %d did not come by the feed, following it anew", self.team, mark.version)
+            self.resyncs[ResyncCause.UNHEARD] += 1
+            self._on_unheard()
         elif self._lacks(later):
             self._expect_soon(later)
 

@@ -41,6 +41,12 @@ class Surroundings(NamedTuple):
 class Team:
     """One team on this worker.
 
+    Args:
+        name: the team's id.
+        around: what it needs.
+        spawn: starts a task.
+        on_unheard: is called when something did not come by the feed: it is to be followed anew, and read.
+
     Attributes:
         name: the team's id.
         replica: its roster.
@@ -52,7 +58,7 @@ class Team:
             and the number of the last acknowledged write.
     """
 
-    def __init__(self, name: str, around: Surroundings, spawn: Spawning = asyncio.create_task) -> None:
+    def __init__(self, name: str, around: Surroundings, spawn: Spawning, on_unheard: Callable[[], None]) -> None:
         self.name = name
         self.followed = False
         self.pending = 0
@@ -67,6 +73,7 @@ class Team:
             around.store,
             self,
             on_out_of_reach=around.store.down,
+            on_unheard=on_unheard,
             spawn=spawn,
             resyncs=around.counters.resyncs,
         )

@@ -116,7 +116,7 @@ class Teams:
         """The team, opened if need be; the caller takes one off `pending` when done."""
         team = self._teams.get(name)
         if team is None:
-            team = self._teams[name] = Team(name, self._around, self._spawn)
+            team = self._teams[name] = Team(name, self._around, self._spawn, lambda: self.lost(name))
             team.set_out_of_reach(not (self._around.alone or self._live.is_set()))
             self._spawn(self._open(team))
         team.pending += 1
@@ -145,7 +145,7 @@ class Teams:
                 await asyncio.sleep(BROKEN_S if failed > 1 else BROKEN_S / 10)
 
     def lost(self, name: str) -> None:
-        """A team's channel, alone of the others, is not followed any more: follow it anew, and read what was missed."""
+        """A team's channel, alone of the others, is not heard any more: follow it anew, and read what was missed."""
         team = self._teams.get(name)
         if team is not None and team.followed:
             team.followed = False

@@ -50,6 +50,23 @@ async def test_a_last_message_that_was_lost_is_noticed(
     assert following.audit.is_current(team)
 
 
+async def test_a_channel_that_is_not_heard_any_more_is_followed_anew(
+    following: Following, new_party: NewParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However that came about: one look later its changes come by the feed again."""
+    team = await following.follow()
+    await following.come(team)
+    monkeypatch.setattr("presence_server.live.replica.OVERTAKEN_S", 0.01)
+    other = await new_party("w2")
+    await following.feed.unsubscribe(team.name)
+    await other.choose("maria", "busy", by="ana")
+    await following.audit.look([team])
+    await becomes_true(lambda: team.status_of("maria") == "busy")
+    await other.choose("maria", "online", by="ana")
+    await becomes_true(lambda: team.status_of("maria") == "online")
+    assert team.replica.resyncs == {"unheard": 1}
+
+
 async def test_a_fork_is_read_again_before_anything_is_written(
     following: Following, client: redis.Redis, base: str
 ) -> None:

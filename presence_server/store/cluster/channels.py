@@ -37,6 +37,9 @@ class Channels:
         on_message: is given a channel, and what was published on it.
         on_gone: is given a channel that the node has given up.
         on_broken: is called once when the connection broke.
+
+    Attributes:
+        heard: the channels that the node tells, as it has said last.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Channels:
         self._on_message = on_message
         self._on_gone = on_gone
         self._on_broken = on_broken
+        self.heard: set[bytes] = set()
         self._expected: deque[_Expected] = deque()
         self._reader: asyncio.Task[None] | None = None
         self._ended = False
@@ -79,7 +83,7 @@ class Channels:
             channels: which.
 
         Returns:
-            for each channel why not; None where it was done.
+            for each channel why not; None where it was done, which `heard` tells to last.
 
         Raises:
             OutOfReach: the connection broke, or is silent.
@@ -148,7 +152,12 @@ class Channels:
         kind, channel, data = reply
         if kind in (b"smessage", b"message"):
             self._on_message(channel, data)
-        elif self._expected and self._expected[0][:2] == (kind, channel):
+            return
+        if kind == b"sunsubscribe":
+            self.heard.discard(channel)
+        else:
+            self.heard.add(channel)
+        if self._expected and self._expected[0][:2] == (kind, channel):
             self._expected.popleft().answered.set_result(None)
         elif kind == b"sunsubscribe":
             self._on_gone(channel)

@@ -28,6 +28,10 @@ from presence_server.store.slots import slot_of
 _REDIRECTIONS: Final = 4
 
 
+class _GivenUp(Exception):
+    """A node has confirmed a subscription, and ended it before anybody could take note: its slot moves."""
+
+
 class ClusterFeed:
     """All subscriptions of a worker.
 
@@ -83,11 +87,11 @@ class ClusterFeed:
             found = await asyncio.gather(*[self._follow_at(node, some, on_message) for node, some in by_node.items()])
             for results in found:
                 for channel, failure in results.items():
-                    if failure is None:
+                    if failure is None and self.at(channel) is not None:
                         del failures[channel]
                     else:
-                        failures[channel] = failure
-            if not any(isinstance(failure, exceptions.MovedError) for failure in failures.values()):
+                        failures[channel] = failure or _GivenUp("its slot is being moved")
+            if not any(isinstance(failure, exceptions.MovedError | _GivenUp) for failure in failures.values()):
                 break
         if failures:
             self._nodes.refresh_soon()
@@ -124,11 +128,12 @@ class ClusterFeed:
     ) -> dict[str, Exception | None]:
         self._listeners.update((channel.encode(), on_message) for channel in some)
         try:
-            results = await (await self._connection(node)).ask("SSUBSCRIBE", some)
+            channels = await self._connection(node)
+            results = await channels.ask("SSUBSCRIBE", some)
         except OutOfReach as exc:
             return dict.fromkeys(some, exc)
         for channel, failure in zip(some, results, strict=True):
-            if failure is None:
+            if failure is None and channel.encode() in channels.heard:
                 self._at[channel.encode()] = node
             elif isinstance(failure, exceptions.MovedError):
                 self._nodes.topology.moved(failure.slot_id, Node(failure.host or node.host, failure.port))
@@ -142,7 +147,7 @@ class ClusterFeed:
                 channels = Channels(
                     connection,
                     on_message=self._hear,
-                    on_gone=self._gone,
+                    on_gone=partial(self._gone, node),
                     on_broken=partial(self._broken, node),
                 )
                 await channels.open()
@@ -157,11 +162,13 @@ class ClusterFeed:
         elif not self._probes.hear(channel, data) and (listener := self._listeners.get(channel)) is not None:
             listener(channel, data)
 
-    def _gone(self, channel: bytes) -> None:
+    def _gone(self, node: Node, channel: bytes) -> None:
         """A slot has moved away from where its channel was heard."""
         self._nodes.refresh_soon()
         self._probes.gone(channel)
-        if self._at.pop(channel, None) is not None:
+        # By now it may be heard where it went.
+        if self._at.get(channel) == node:
+            del self._at[channel]
             for part in self._parts:
                 part.gone({channel})
 

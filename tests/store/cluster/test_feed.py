@@ -13,6 +13,7 @@ import pytest
 
 from presence_server.store.backend import Ears
 from presence_server.store.cluster import probes
+from presence_server.store.cluster.channels import Channels
 from presence_server.store.cluster.control import Control
 from presence_server.store.cluster.feed import ClusterFeed
 from presence_server.store.cluster.nodes import Nodes
@@ -380,3 +381,51 @@ async def test_before_anything_is_known_nobody_has_a_slot(shared_cluster: Cluste
     await listener.feed.connect()
     await feed.close()
     await nodes.close()
+
+
+async def test_a_channel_that_is_given_up_as_soon_as_it_is_confirmed_is_followed_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever moves a slot may say twice whose it is: the node then lets go of all who listen, and stays its owner."""
+    server, listener, (team, _) = stage.cluster.nodes[0], stage.at[0], stage.teams[0]
+    send, times = Channels._send, 0
+
+    async def send_and_say_again(channels: Channels, *asked: Any) -> Any:
+        nonlocal times
+        answers = await send(channels, *asked)
+        times += 1
+        if times == 1:
+            # Without a turn of the loop: both answers are read before whoever asked goes on.
+            stage.cluster.set_slot(server, slot_of(team), "NODE", stage.cluster.id_of(server))
+        return answers
+
+    monkeypatch.setattr(Channels, "_send", send_and_say_again)
+    await listener.feed.subscribe(team)
+    assert times == 2
+    assert stage.say(server, team, "hello") == 1
+    assert await listener.next() == (team, b"hello")
+
+
+async def test_a_channel_that_is_given_up_before_anybody_was_told_is_followed_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, listener, (team, _) = stage.cluster.nodes[0], stage.at[0], stage.teams[0]
+    channel, follow_at, times = listener.keys.feed(team), ClusterFeed._follow_at, 0
+
+    async def follow_and_say_again(feed: ClusterFeed, *asked: Any) -> Any:
+        nonlocal times
+        results = await follow_at(feed, *asked)
+        times += 1
+        if times == 1:
+            assert feed.at(channel) is not None
+            stage.cluster.set_slot(server, slot_of(team), "NODE", stage.cluster.id_of(server))
+            await becomes_true(lambda: feed.at(channel) is None)
+        return results
+
+    monkeypatch.setattr(ClusterFeed, "_follow_at", follow_and_say_again)
+    await listener.feed.subscribe(team)
+    assert times == 2
+    # It was told that the channel is lost, of which whoever is subscribing takes no note.
+    assert await listener.next() == ("lost", team)
+    assert stage.say(server, team, "hello") == 1
+    assert await listener.next() == (team, b"hello")
