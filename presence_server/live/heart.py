@@ -108,9 +108,10 @@ class Heart:
 
     async def beat(self) -> bool:
         """Beat once; tells whether there is more to claim at once."""
-        room = 0 if self.restoring or not self._store.open else self._room()
+        sweeps = self._store.open and not self.restoring
+        room = self._room() if sweeps else 0
         lapses, recorded = self._store.lease.lapses, self._store.lease.recorded
-        claim, jump_ms = await self._store.vigil.beat(teams=room, restoring=self.restoring)
+        claim, jump_ms = await self._store.vigil.beat(teams=room, restoring=self.restoring, sweeps=sweeps)
         if self._store.lease.lapses != lapses:
             self._say(logging.WARNING, "The lease had ended: going on under another name")
             self._on_look()

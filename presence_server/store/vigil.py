@@ -36,19 +36,21 @@ class Vigil:
         self.alive: frozenset[str] = frozenset()
         self.beaten_s = caller.clock()
 
-    async def beat(self, *, teams: int, restoring: bool = False) -> tuple[Claim, float]:
+    async def beat(self, *, teams: int, restoring: bool = False, sweeps: bool = True) -> tuple[Claim, float]:
         """Say that this worker lives, and learn what is due; with it, by how many ms Redis's clock jumped.
 
         Args:
             teams: how many it can look at.
             restoring: tell the others that this worker is writing its rosters back.
+            sweeps: whether this worker sees to deadlines, be it that it is busy with some; not while it is cut off from
+                its teams, and cannot tell of input either.
 
         Raises:
             OutOfReach: Redis is.
             Refused: Redis would not do it.
         """
         caller, name = self._caller, self._lease.name
-        beat = claim.Beat(name, self._lease.is_new, caller.word(), teams, restoring)
+        beat = claim.Beat(name, self._lease.is_new, caller.word(), teams, restoring, sweeps)
         sent_s = caller.clock()
         raw = (await caller.link.execute([caller.index_command(claim.NAME, claim.encode(beat))]))[0]
         found = claim.decode(raw, caller.settings.lease_ttl_ms)

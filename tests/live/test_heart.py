@@ -89,6 +89,24 @@ async def test_who_has_other_things_to_do_claims_nothing_and_lives(
     assert (await party.beat(restoring=chest.heart.restoring)).restoring == int(why == "restoring")
 
 
+@pytest.mark.parametrize("why", ["restoring", "down"])
+async def test_what_comes_due_while_nobody_can_see_to_it_is_put_off(
+    party: Party, chest: Chest, clock: Clock, why: str
+) -> None:
+    await party.beat()
+    began = clock.now_ms
+    if why == "down":
+        party.store.down("a test")
+    chest.heart.restoring = why == "restoring"
+    for _ in range(10):
+        clock.move(500)
+        await chest.heart.beat()
+    party.store.resume()
+    chest.heart.restoring = False
+    await chest.heart.beat()
+    assert (await party.beat()).gaps[-1] == (began, clock.now_ms)
+
+
 async def test_one_whose_lease_ended_goes_on_under_another_name_at_once(new_party: NewParty, clock: Clock) -> None:
     party, other = await new_party("w1"), await new_party("w2")
     chest = Chest(party)

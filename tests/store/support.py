@@ -250,9 +250,9 @@ class Party:
 
     # --- the beat, and sweeps ---------------------------------------------------------------------------------------
 
-    async def beat(self, *, teams: int = 0, restoring: bool = False) -> Claim:
+    async def beat(self, *, teams: int = 0, restoring: bool = False, sweeps: bool = True) -> Claim:
         """Say that it lives."""
-        claim, _ = await self.store.vigil.beat(teams=teams, restoring=restoring)
+        claim, _ = await self.store.vigil.beat(teams=teams, restoring=restoring, sweeps=sweeps)
         return claim
 
     async def sweep(self) -> list[str]:

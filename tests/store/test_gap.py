@@ -159,3 +159,27 @@ async def test_data_that_is_new_has_another_birth(
     assert claim.born != claims[0].born
     assert claim.born_ms == clock.now_ms
     assert claim.gaps == ((0, clock.now_ms),)
+
+
+async def test_who_is_cut_off_from_his_teams_does_not_sweep(party: Party, clock: Clock) -> None:
+    """His beats go on, but what he knows of input cannot be told: nobody may be taken for idle meanwhile."""
+    await party.join(idle_ms=IDLE_MS - 5_000)
+    await party.beat()
+    began = clock.now_ms
+    for _ in range(20):
+        clock.move(500)
+        assert (await party.beat(sweeps=False)).gaps[-1] != (began, clock.now_ms)
+    assert (await party.beat()).gaps[-1] == (began, clock.now_ms)
+    await party.sweep()
+    assert (await party.detail()).status == "online"
+
+
+async def test_nor_does_he_say_whose_lease_is_over(new_party: NewParty, clock: Clock) -> None:
+    """Before an interval without a sweep is noted, it is not known whose lease it lengthens."""
+    cut_off, other = await new_party("w1"), await new_party("w2")
+    await other.beat()
+    clock.move(LEASE_MS)
+    assert (await cut_off.beat(sweeps=False)).workers == {"w1", "w2"}
+    assert (await cut_off.beat()).workers == {"w1", "w2"}
+    await pass_time(clock, LEASE_MS, cut_off)
+    assert (await cut_off.beat()).workers == {"w1"}

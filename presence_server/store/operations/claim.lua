@@ -1,11 +1,12 @@
 -- Beat, and learn what is due: the one call that a worker makes twice a second.
 -- ARGV     worker, "1" for its first beat under this name, random word, how many teams at most, "1" while it is writing
---          its rosters back, how many of a dead worker's teams to see to at most
+--          its rosters back, how many of a dead worker's teams to see to at most, "1" if it sweeps: the beat of a worker
+--          that is cut off from its teams renews its lease, and is not taken for a sign that deadlines are seen to
 -- returns  1 if the worker is alive, now, born, born_at, number of workers restoring, the worker's last number here, the
 --          score that the claim left, 1 if there is more to claim at once, 1 if the clock was set back within a lease,
 --          gaps (JSON), [worker, …] alive, [team, its burials (JSON, "" for none), …]
 local HOUR_MS = 3600000
-local me, first, at_most = ARGV[1], ARGV[2] == '1', tonumber(ARGV[4])
+local me, first, at_most, sweeps = ARGV[1], ARGV[2] == '1', tonumber(ARGV[4]), ARGV[7] == '1'
 local state = redis.call('HMGET', clock_key, 'swept', 'born', 'born_at', 'gaps', 'back', 'scan')
 local swept, born, born_at = tonumber(state[1] or 0), state[2], tonumber(state[3] or now)
 local gaps, back, scan = state[4] and cjson.decode(state[4]) or {}, tonumber(state[5] or 0), state[6]
@@ -33,7 +34,7 @@ if now < swept then
   redis.call('DEL', lifted_key)
   back, scan, born_at = now, '0', math.min(born_at, now)
   redis.call('HSET', clock_key, 'back', text(now), 'scan', '0', 'born_at', text(born_at), 'gaps', cjson.encode(gaps))
-elseif now - swept > GAP_MS then
+elseif sweeps and now - swept > GAP_MS then
   -- Leases that were not over when it began get one more, by their own last word: so gap after gap keeps nobody for ever.
   for _, worker in ipairs(redis.call('ZRANGE', workers_key, '(' .. text(swept), '+inf', 'BYSCORE')) do
     redis.call('HSET', lifted_key, worker, text(now + LEASE_MS))
@@ -48,13 +49,16 @@ elseif now - swept > GAP_MS then
   gaps = recent
   redis.call('HSET', clock_key, 'gaps', cjson.encode(gaps))
 end
-redis.call('HSET', clock_key, 'swept', text(now))
+if sweeps or swept >= now then
+  redis.call('HSET', clock_key, 'swept', text(now))
+end
 -- Not with every beat: there are very many.
 if math.floor(now / HOUR_MS) ~= math.floor(swept / HOUR_MS) or swept == now then
   redis.call('PEXPIRE', clock_key, KEEP_MS + HOUR_MS)
 end
 
--- Who has lapsed is taken from the list, and then buried team by team, in parts.
+-- Who has lapsed is taken from the list, and then buried team by team, in parts. Before anybody sweeps it is not known
+-- yet whose lease an interval without a sweep has lengthened.
 local known, workers, alive = redis.call('ZRANGE', workers_key, 0, -1, 'WITHSCORES'), {}, first
 for i = 1, #known, 2 do
   local worker, till = known[i], tonumber(known[i + 1])
@@ -63,7 +67,7 @@ for i = 1, #known, 2 do
   elseif till <= now then
     till = math.max(till, tonumber(redis.call('HGET', lifted_key, worker) or 0))
   end
-  if worker == me or till > now then
+  if worker == me or till > now or not sweeps then
     workers[#workers + 1] = worker
   else
     redis.call('ZREM', workers_key, worker)

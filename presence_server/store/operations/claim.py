@@ -24,6 +24,7 @@ class Beat(NamedTuple):
         word: a random one.
         teams: how many it can look at.
         restoring: whether it is writing its rosters back.
+        sweeps: whether it sees to deadlines.
     """
 
     worker: str
@@ -31,12 +32,13 @@ class Beat(NamedTuple):
     word: str
     teams: int
     restoring: bool
+    sweeps: bool
 
 
 def encode(beat: Beat) -> list[str | int]:
     """Flatten the input."""
-    worker, is_new, word, teams, restoring = beat
-    return [worker, int(is_new), word, teams, int(restoring), BURIALS_AT_ONCE if teams else 0]
+    worker, is_new, word, teams, restoring, sweeps = beat
+    return [worker, int(is_new), word, teams, int(restoring), BURIALS_AT_ONCE if teams else 0, int(sweeps)]
 
 
 def decode(raw: Sequence[Any], lease_ms: int) -> Claim:
