@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
 
 from reliability.oracle.record import Loss, Record, Transcript, Trouble
-from reliability.oracle.spans import Span
+from reliability.oracle.spans import Span, union
+
+Chain: TypeAlias = list[Span]
+"""Windows that run into each other count as one: what is put off to the end of one may fall into the next."""
 
 
 class Window(NamedTuple):
@@ -23,9 +28,11 @@ class Delays:
         self._record, self._bounds = record, record.bounds
         busy = [Window(start, end, end + self._bounds.agreement) for start, end in record.busy]
         outages = [self._window(trouble) for trouble in record.troubles if trouble.outage and trouble.worker is None]
-        self._of_all = sorted([*busy, *outages])
-        self._busy, self._outages = sorted(busy), outages
+        self._all, self._busy, self._outages = sorted([*busy, *outages]), busy, outages
         self._of: dict[str | None, list[Window]] = {}
+        self._slowing = [trouble for trouble in record.troubles if trouble.slow]
+        # Asked for each of millions of tellings.
+        self._chains: dict[object, Chain] = {"busy": _chain(busy), "all": _chain(self._all)}
 
     def troubles_of(self, worker: str | None) -> list[Trouble]:
         """The faults of one worker; of any, where it is not known which it was."""
@@ -35,7 +42,7 @@ class Delays:
         """All that concerns what goes through a worker."""
         if worker not in self._of:
             own = [self._window(trouble) for trouble in self.troubles_of(worker)]
-            self._of[worker] = sorted([*self._of_all, *own])
+            self._of[worker] = sorted([*self._all, *own])
         return self._of[worker]
 
     def reading(self, each: Transcript) -> list[Window]:
@@ -44,19 +51,26 @@ class Delays:
 
     def late(self, due: int, worker: str | None) -> int:
         """When at the latest what is due at an instant has come through a worker."""
-        return _put_off(due + self._slow(due), self.windows(worker))
+        return _put_off(due + self._slow(due), self._through(worker))
 
     def read(self, due: int, each: Transcript) -> int:
         """When at the latest what is due at an instant has been read by a client."""
-        return _put_off(due + self._slow(due), self.reading(each))
+        chain = self._through(each.worker)
+        if each.unread:
+            key = ("read", each.number)
+            chain = self._chained(key, lambda: self.reading(each))
+        return _put_off(due + self._slow(due), chain)
 
     def everywhere(self, due: int) -> int:
         """When at the latest what is due at an instant has come, whichever worker it takes."""
-        return _put_off(due + self._slow(due), self._of_all)
+        return _put_off(due + self._slow(due), self._chains["all"])
 
     def read_without_faults(self, due: int, each: Transcript) -> int:
         """When it would have been read at the latest, had there been no faults, on this machine."""
-        return _put_off(due, sorted([*self._busy, *self._unread(each)]))
+        if not each.unread:
+            return _put_off(due, self._chains["busy"])
+        key = ("busy", each.number)
+        return _put_off(due, self._chained(key, lambda: [*self._busy, *self._unread(each)]))
 
     def noticed(self, deadline: int) -> int:
         """When at the latest a deadline of going offline has been noticed (rule 10)."""
@@ -88,18 +102,32 @@ class Delays:
         lossy = [each for each in self._record.troubles if each.loss is Loss.LAST_WRITES]
         return [self._window(each)._replace(start=each.span.start - 1_000) for each in lossy]
 
+    def _through(self, worker: str | None) -> Chain:
+        return self._chained(("through", worker), lambda: self.windows(worker))
+
+    def _chained(self, key: object, windows: Callable[[], Iterable[Window]]) -> Chain:
+        if key not in self._chains:
+            self._chains[key] = _chain(windows())
+        return self._chains[key]
+
     def _unread(self, each: Transcript) -> list[Window]:
         return [Window(start, end, end + self._bounds.recovery) for start, end in each.unread]
 
     def _slow(self, due: int) -> int:
-        return max((each.slow for each in self._record.troubles if each.span.start <= due <= each.span.end), default=0)
+        return max((each.slow for each in self._slowing if each.span.start <= due <= each.span.end), default=0)
 
     def _window(self, trouble: Trouble) -> Window:
         return Window(*trouble.span, trouble.span.end + self._bounds.recovery)
 
 
-def _put_off(due: int, windows: list[Window]) -> int:
-    for start, _, recovered in windows:
-        if start <= due < recovered:
-            due = recovered
-    return due
+def _chain(windows: Iterable[Window]) -> Chain:
+    return union(Span(start, recovered) for start, _, recovered in windows)
+
+
+def _put_off(due: int, chain: Chain) -> int:
+    at = bisect_right(chain, due, key=_start) - 1
+    return chain[at].end if at >= 0 and due < chain[at].end else due
+
+
+def _start(span: Span) -> int:
+    return span.start
