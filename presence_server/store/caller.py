@@ -64,17 +64,27 @@ class Caller:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
-        """Redis's clock, as far as known: never ahead of it by more than the clocks' drift since the last reply."""
+        """Redis's clock, as far as known: never ahead of it by more than the last question took to reach it."""
         return int(self.clock() * 1000 + self._ahead_ms)
 
     def instant_ms(self, at_s: float) -> int:
         """An instant of the monotonic clock by Redis's; never in the future."""
         return int(min(at_s, self.clock()) * 1000 + self._ahead_ms)
 
-    def set_clock(self, now_ms: int) -> float:
-        """Redis has told its time; returns by how many milliseconds it jumped against this machine's."""
-        ahead_ms = now_ms - self.clock() * 1000
-        jump_ms, self._ahead_ms = ahead_ms - self._ahead_ms, ahead_ms
+    def set_clock(self, now_ms: int, sent_s: float) -> float:
+        """Redis has told its time; returns by how many milliseconds it jumped against this machine's.
+
+        Args:
+            now_ms: what it said.
+            sent_s: when it was asked, by the monotonic clock.
+        """
+        # It said so at some instant between question and answer. An answer that came late, on a busy machine, proves
+        # nothing against what an earlier one has shown: by it, input would count as older than it is.
+        least, most = now_ms - self.clock() * 1000, now_ms - sent_s * 1000
+        if least <= self._ahead_ms <= most:
+            return 0.0
+        jump_ms = least - self._ahead_ms if self._ahead_ms < least else most - self._ahead_ms
+        self._ahead_ms = least
         return jump_ms
 
     # --- calls ------------------------------------------------------------------------------------------------------

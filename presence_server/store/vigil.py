@@ -54,10 +54,7 @@ class Vigil:
         sent_s = caller.clock()
         raw = (await caller.link.execute([caller.index_command(claim.NAME, claim.encode(beat))]))[0]
         found = claim.decode(raw, caller.settings.lease_ttl_ms)
-        jump_ms = caller.set_clock(found.now_ms)
-        # Some of the difference is how long the answer took.
-        took_ms = (caller.clock() - sent_s) * 1000
-        jump_ms = jump_ms - min(jump_ms, took_ms) if jump_ms > 0 else jump_ms + min(-jump_ms, took_ms)
+        jump_ms = caller.set_clock(found.now_ms, sent_s)
         caller.gaps = found.gaps
         self.alive = found.workers
         if name == self._lease.name:
