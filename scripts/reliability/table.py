@@ -80,19 +80,11 @@ def write(rows: Iterable[Row]) -> None:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """A table for each topology: for each fault, the sums of its runs, the worst times, and the seeds that failed."""
+    """A table for each topology: for each fault, what its runs have found, by which seeds, and the worst times."""
     parts = []
     for topology in dict.fromkeys(row["topology"] for row in rows):
         mine = [row for row in rows if row["topology"] == topology]
-        heads = [
-            "Fault",
-            "Seeds",
-            *(kind.value for kind in Kind),
-            "lost by nature",
-            "agreement, s",
-            "sweep lag, s",
-            "busy, s",
-        ]
+        heads = ["Fault", "Seeds", "Found", "Lost by nature", "Agreement, s", "Sweep lag, s", "Busy, s"]
         lines = [f"### {topology.capitalize()}", "", _line(heads), _line(["---"] * len(heads))]
         for name in (name for name in FAULTS if any(row["fault"] == name for row in mine)):
             lines.append(_line(_cells(name, [row for row in mine if row["fault"] == name])))
@@ -125,18 +117,25 @@ def figures(outcome: Outcome) -> Row:
 
 def _cells(name: str, rows: Sequence[Row]) -> list[str]:
     rows = sorted(rows, key=lambda row: int(row["seed"]))
-    failed = [row["seed"] for row in rows if _failed(row)]
-    seeds = ", ".join(str(row["seed"]) for row in rows)
-    sums = {kind: sum(row["figures"][kind.value] for row in rows) for kind in Kind}
+    failed = ", ".join(str(row["seed"]) for row in rows if _failed(row))
     return [
         f"`{name}`: {FAULTS[name].about}",
-        seeds + (f", failed: {', '.join(map(str, failed))}" if failed else ""),
-        *(f"{sums[kind]:.1f} s" if kind in LASTING and sums[kind] else f"{sums[kind]:.0f}" for kind in Kind),
+        ", ".join(str(row["seed"]) for row in rows),
+        f"{_found(rows)} (seed {failed})" if failed else "nothing",
         str(sum(row["by_nature"] for row in rows)),
         f"{max(row['agreement_ms'] for row in rows) / 1000:.1f}",
         _bound(max(row["sweep_lag_s"] for row in rows)),
         f"{sum(row['busy_ms'] for row in rows) / 1000:.1f}",
     ]
+
+
+def _found(rows: Sequence[Row]) -> str:
+    sums = {kind: sum(row["figures"][kind.value] for row in rows) for kind in Kind}
+    return ", ".join(
+        f"{kind.value}: {figure:.1f} s" if kind in LASTING else f"{kind.value}: {figure:.0f}"
+        for kind, figure in sums.items()
+        if figure
+    )
 
 
 def _failed(row: Row) -> bool:

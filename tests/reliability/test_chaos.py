@@ -93,9 +93,10 @@ def test_a_table_sums_up_the_runs_of_a_fault() -> None:
     )
     row = {"topology": "single", "fault": "flushall", "figures": figures, "by_nature": 1, "agreement_ms": 700}
     rows = [row | {"seed": seed, "sweep_lag_s": 0.5 * seed, "busy_ms": 100} for seed in (1, 2)]
-    line = markdown(rows).splitlines()[-1]
-    assert line.startswith("| `flushall`: `FLUSHALL` | 1, 2, failed: 1, 2 | 0 | 3.0 s | 0 |")
-    assert line.endswith("| 2 | 0.7 | ≤ 1 | 0.2 |")
+    rows.append(rows[0] | {"fault": "latency", "figures": dict.fromkeys(figures, 0.0)})
+    found = markdown(rows).splitlines()
+    assert found[-2] == "| `flushall`: `FLUSHALL` | 1, 2 | false offline: 3.0 s (seed 1, 2) | 2 | 0.7 | ≤ 1 | 0.2 |"
+    assert found[-1].endswith("| 1 | nothing | 1 | 0.7 | ≤ 0.5 | 0.1 |")
 
 
 @pytest.mark.parametrize(
