@@ -79,6 +79,7 @@ class Audit:
             for team, mark, (name, number), raw in zip(some, known, acknowledged, found, strict=True):
                 if isinstance(raw, Refused):
                     # Its own trouble, which whoever writes to it or reads it is told of.
+                    team.looked_at = (None, NO_MARK, 0)
                     continue
                 # Most teams are as they were, and so is everybody who was alive.
                 look = (raw, mark, number)

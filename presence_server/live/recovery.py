@@ -86,7 +86,7 @@ class Recovery:
             await self._needed.wait()
             complained = False
             while True:
-                breaks = self._breaks
+                breaks, pause_s = self._breaks, 0.0
                 try:
                     await self._recover()
                     if self._breaks == breaks:
@@ -95,7 +95,10 @@ class Recovery:
                     if not complained:
                         self._on_live(False, str(exc))
                         complained = True
-                    await asyncio.sleep(random.uniform(RETRY_S / 4, RETRY_S))
+                    pause_s = random.uniform(RETRY_S / 4, RETRY_S)
+                # Writing back has opened the lanes, which must not stay so while it is tried again.
+                self._store.down("not all of the way back was gone")
+                await asyncio.sleep(pause_s)
             self._needed.clear()
             self._store.resume()
             self._on_live(True, "")

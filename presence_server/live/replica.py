@@ -151,6 +151,9 @@ class Replica:
     def go_on(self) -> None:
         """The roster is what Redis has, as a look at its mark has told: go on with what came meanwhile."""
         self.live = True
+        if self.broken:
+            self.broken = False
+            self._listener.refused(False)
         buffered, self._buffer = self._buffer, []
         for update in buffered:
             if self.live:
@@ -206,9 +209,6 @@ class Replica:
                     self._listener.refused(True)
                 await asyncio.sleep(BROKEN_S)
                 continue
-            if self.broken:
-                self.broken = False
-                self._listener.refused(False)
             return
 
     async def read(self) -> None:

@@ -48,6 +48,9 @@ class Sweeper:
         """Sweep until cancelled. What is not swept because Redis went away is claimed again by somebody."""
         while True:
             claim = await self._claims.get()
+            if not self._store.open:
+                # It does not know what others are telling: the teams are claimed again, by whoever does.
+                continue
             try:
                 await self.sweep(claim)
             except OutOfReach as exc:

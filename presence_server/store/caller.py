@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from presence_server.core.roster import Mark
 from presence_server.settings import Settings
@@ -13,6 +13,9 @@ from presence_server.store.keys import Keys
 from presence_server.store.link import Command, Executor, evaluate
 from presence_server.store.scripts import Scripts
 from presence_server.store.types import Reply
+
+# Clocks drift apart by less than that between two answers; more is a jump, after which nothing is known but one answer.
+DRIFT_MS: Final = 250
 
 
 class Port(Protocol):
@@ -78,14 +81,15 @@ class Caller:
             now_ms: what it said.
             sent_s: when it was asked, by the monotonic clock.
         """
-        # It said so at some instant between question and answer. An answer that came late, on a busy machine, proves
-        # nothing against what an earlier one has shown: by it, input would count as older than it is.
-        least, most = now_ms - self.clock() * 1000, now_ms - sent_s * 1000
-        if least <= self._ahead_ms <= most:
-            return 0.0
-        jump_ms = least - self._ahead_ms if self._ahead_ms < least else most - self._ahead_ms
-        self._ahead_ms = least
-        return jump_ms
+        # It said so at some instant between question and answer, in whole milliseconds. An answer that is read late, on
+        # a busy machine, proves nothing against what an earlier one has shown: by it, input would count as older.
+        least, most = now_ms - self.clock() * 1000, now_ms + 1 - sent_s * 1000
+        ahead_ms = self._ahead_ms
+        if ahead_ms - most >= DRIFT_MS or ahead_ms < least:
+            self._ahead_ms = least
+        else:
+            self._ahead_ms = min(ahead_ms, most)
+        return least - ahead_ms if ahead_ms < least else min(0.0, most - 1 - ahead_ms)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

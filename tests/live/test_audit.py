@@ -168,3 +168,20 @@ async def test_it_looks_every_so_often_and_when_asked(
     audit.soon()
     await becomes_true(lambda: looks > seen)
     await tasks.end([running])
+
+
+async def test_a_team_that_could_not_be_looked_at_was_not_seen_to_be_current(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recovery must not go on with a roster that it has not compared."""
+    team = await following.follow()
+    await following.come(team)
+    await following.audit.look([team])
+    assert following.audit.is_current(team)
+
+    async def marks(teams: list[str]) -> list[object]:
+        return [Refused("a test") for _ in teams]
+
+    monkeypatch.setattr(following.store.reads, "marks", marks)
+    await following.audit.look([team])
+    assert not following.audit.is_current(team)

@@ -13,7 +13,7 @@ from presence_server.core.roster import Mark
 from presence_server.live import replica as replica_module
 from presence_server.live.counters import ResyncCause
 from presence_server.live.team import Team
-from presence_server.store.link import OutOfReach
+from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.operations import changes
 from tests.live.following import Following
 from tests.store.support import TEAM, NewParty, Party, becomes_true
@@ -261,3 +261,21 @@ async def test_an_epoch_that_changes_while_it_is_read_is_read_again(
     team = await following.follow()
     await is_current(team, other)
     assert len(team.replica.roster) == 5
+
+
+async def test_once_it_is_read_it_is_broken_no_more_whoever_read_it(
+    team: Team, following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recovery reads what somebody else could not."""
+
+    async def refuse() -> bool:
+        raise Refused("a test")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(team.replica._reader, "read_once", refuse)
+        team.replica.resync(ResyncCause.HOLE)
+        await becomes_true(lambda: team.replica.broken)
+        assert team.stale
+        team.replica.pause()
+    await team.replica.read()
+    assert (team.replica.live, team.replica.broken, team.stale) == (True, False, False)

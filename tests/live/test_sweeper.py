@@ -84,6 +84,23 @@ async def test_what_redis_was_away_for_is_claimed_again(
         broken.setattr(party.store.link, "execute_each", nobody)
         sweeping.take(claim)
         await becomes_true(lambda: party.downs == ["a test"])
+    party.store.resume()
+    clock.move(CLAIM_MS)
+    sweeping.take(await party.beat(teams=AT_ONCE))
+    await swept(party, client, key_prefix)
+    assert await party.status() == ("offline", "idle")
+
+
+async def test_what_waited_is_not_swept_by_who_is_cut_off(
+    party: Party, sweeping: Sweeper, clock: Clock, client: redis.Redis, key_prefix: str
+) -> None:
+    """What others have told meanwhile he cannot have heard, nor can he tell what he knows."""
+    claim = await due(party, clock)
+    party.store.down("a test")
+    sweeping.take(claim)
+    await becomes_true(lambda: sweeping._claims.empty())
+    party.store.resume()
+    assert (await party.detail()).status == "online"
     clock.move(CLAIM_MS)
     sweeping.take(await party.beat(teams=AT_ONCE))
     await swept(party, client, key_prefix)

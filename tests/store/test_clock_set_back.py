@@ -111,3 +111,27 @@ async def test_burials_ordered_before_are_carried_out_in_time(new_party: NewPart
     await pass_time(clock, GRACE_MS, alive)
     await alive.sweep()
     assert await alive.status() == ("offline", "disconnected")
+
+
+async def test_who_could_not_sweep_for_a_lease_is_still_told(party: Party, clock: Clock) -> None:
+    """Until everything that the later clock has written is bounded, whoever sweeps must know."""
+    await party.join()
+    clock.set_back(BACK_MS)
+    await party.store.vigil.beat(teams=0, sweeps=False)
+    for _ in range(LEASE_MS // 1_000 + 5):
+        clock.now_ms += 1_000
+        clock.set_back(BACK_MS)
+        await party.store.vigil.beat(teams=0, sweeps=False)
+    claim, _ = await party.store.vigil.beat(teams=0)
+    assert claim.set_back
+
+
+async def test_one_that_goes_back_by_less_than_nobody_swept_is_noticed(new_party: NewParty, clock: Clock) -> None:
+    party, other = await new_party("w1"), await new_party("w2")
+    for _ in range(20):
+        clock.move(1_000)
+        for each in (party, other):
+            await each.beat(sweeps=False)
+    clock.set_back(15_000)
+    claim, _ = await party.store.vigil.beat(teams=0)
+    assert claim.set_back

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
 from presence_server.store.scripts import GAP_MS
 from tests.store.support import GRACE_MS, IDLE_MS, LEASE_MS, TEAM, Clock, NewParty, Party, pass_time
+
+
+@pytest.fixture
+def base(key_prefix: str) -> str:
+    return f"{key_prefix}:{{due}}:clock"
 
 
 async def test_short_of_a_gap_nothing_is_put_off(party: Party, clock: Clock) -> None:
@@ -161,17 +167,34 @@ async def test_data_that_is_new_has_another_birth(
     assert claim.gaps == ((0, clock.now_ms),)
 
 
-async def test_who_is_cut_off_from_his_teams_does_not_sweep(party: Party, clock: Clock) -> None:
+async def test_who_is_cut_off_from_his_teams_does_not_sweep(
+    party: Party, clock: Clock, client: redis.Redis, base: str
+) -> None:
     """His beats go on, but what he knows of input cannot be told: nobody may be taken for idle meanwhile."""
     await party.join(idle_ms=IDLE_MS - 5_000)
     await party.beat()
-    began = clock.now_ms
+    began, noted = clock.now_ms, client.hget(base, "gaps")
     for _ in range(20):
         clock.move(500)
-        assert (await party.beat(sweeps=False)).gaps[-1] != (began, clock.now_ms)
+        await party.beat(sweeps=False)
+        assert client.hget(base, "gaps") == noted
     assert (await party.beat()).gaps[-1] == (began, clock.now_ms)
     await party.sweep()
     assert (await party.detail()).status == "online"
+
+
+async def test_he_knows_of_the_interval_that_goes_on(new_party: NewParty, clock: Clock) -> None:
+    """Settings that waited for the way back judge a team anew, before there was another beat."""
+    party, other = await new_party("w1"), await new_party("w2")
+    await other.join("ana", idle_ms=IDLE_MS - 5_000)
+    await party.join("maria")
+    await party.beat()
+    began = clock.now_ms
+    clock.move(20_000)
+    assert (await party.beat(sweeps=False)).gaps[-1] == (began, clock.now_ms)
+    await party.store.configure(TEAM, IDLE_MS, GRACE_MS - 1_000)
+    await party.store.repairs.realign(TEAM, 0)
+    assert (await party.detail("ana")).status == "online"
 
 
 async def test_nor_does_he_say_whose_lease_is_over(new_party: NewParty, clock: Clock) -> None:

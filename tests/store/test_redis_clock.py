@@ -51,3 +51,13 @@ async def test_one_that_comes_sooner_is_believed(party: Party, clock: Clock, slo
     clock.set_back(60_000)
     await party.store.vigil.beat(teams=0)
     assert party.store.now_ms() == clock.now_ms - 60_000
+
+
+async def test_a_millisecond_is_not_its_beginning(party: Party, clock: Clock, slow_answers: list[int]) -> None:
+    """Redis tells whole ones: that an answer seems to be from before its question proves no late one right."""
+    await party.beat()
+    clock.now_ms += 0.75  # type: ignore[assignment]
+    slow_answers.append(500)
+    _, jump_ms = await party.store.vigil.beat(teams=0)
+    assert party.store.now_ms() == int(clock.now_ms)
+    assert abs(jump_ms) < 1

@@ -85,9 +85,9 @@ class ClusterFeed:
                 if (node := self.owner(slot_of(channel))) is not None:
                     by_node.setdefault(node, []).append(channel)
             found = await asyncio.gather(*[self._follow_at(node, some, on_message) for node, some in by_node.items()])
-            for results in found:
+            for node, results in zip(by_node, found, strict=True):
                 for channel, failure in results.items():
-                    if failure is None and self.at(channel) is not None:
+                    if failure is None and self.at(channel) == node:
                         del failures[channel]
                     else:
                         failures[channel] = failure or _GivenUp("its slot is being moved")
@@ -98,12 +98,15 @@ class ClusterFeed:
         return failures
 
     async def forget(self, channel: str) -> None:
-        """Hear a channel no more; a broken subscription is no reason to fail."""
+        """Hear a channel no more where it is heard; a broken subscription is no reason to fail."""
         node = self._at.pop(channel.encode(), None)
-        self._listeners.pop(channel.encode(), None)
         if node is not None and (channels := self._open.get(node)) is not None:
             with contextlib.suppress(OutOfReach):
                 await channels.ask("SUNSUBSCRIBE", [channel])
+
+    def ignore(self, channel: str) -> None:
+        """Whatever still comes by a channel is nobody's."""
+        self._listeners.pop(channel.encode(), None)
 
     async def probe(self, nodes: Iterable[Node]) -> None:
         """See that what is published at nodes comes back; one that stays silent is given up."""
@@ -227,7 +230,10 @@ class PartitionFeed:
         self._teams.add(team)
         channel = self._keys.feed(team)
         failures = await self._feed.follow([channel], self._hear)
-        if failures:
+        if team not in self._teams:
+            # It was left meanwhile.
+            await self._forget(channel)
+        elif failures:
             failure = failures[channel]
             at_home = self._feed.owner(slot_of(channel)) == self._feed.owner(self._home)
             if at_home and isinstance(failure, OutOfReach):
@@ -237,21 +243,27 @@ class PartitionFeed:
     async def unsubscribe(self, team: str) -> None:
         """Stop following a team; a broken subscription is no reason to fail."""
         self._teams.discard(team)
-        await self._feed.forget(self._keys.feed(team))
+        await self._forget(self._keys.feed(team))
 
     async def probe(self) -> None:
         """Publish a word at each node where teams are followed, and see that it comes back."""
         places = {team: self._feed.at(self._keys.feed(team)) for team in self._teams}
         for team, node in places.items():
             owner = self._feed.owner(slot_of(self._keys.team(team)))
-            if node is not None and owner is not None and owner != node:
+            channel = self._keys.feed(team)
+            # While others are seen to, it may be followed anew already.
+            if node is not None and owner is not None and owner != node and self._feed.at(channel) == node:
                 # A master that has become a replica goes on telling, for as long as it does.
-                await self._feed.forget(self._keys.feed(team))
+                await self._feed.forget(channel)
                 self.ears.on_lost(team)
         await self._feed.probe(node for node in places.values() if node is not None)
 
     async def close(self) -> None:
         """The connections are closed by whoever has them."""
+
+    async def _forget(self, channel: str) -> None:
+        self._feed.ignore(channel)
+        await self._feed.forget(channel)
 
     # --- what is heard ----------------------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@
 --          gaps (JSON), [worker, …] alive, [team, its burials (JSON, "" for none), …]
 local HOUR_MS = 3600000
 local me, first, at_most, sweeps = ARGV[1], ARGV[2] == '1', tonumber(ARGV[4]), ARGV[7] == '1'
-local state = redis.call('HMGET', clock_key, 'swept', 'born', 'born_at', 'gaps', 'back', 'scan')
+local state = redis.call('HMGET', clock_key, 'swept', 'born', 'born_at', 'gaps', 'back', 'scan', 'seen')
 local swept, born, born_at = tonumber(state[1] or 0), state[2], tonumber(state[3] or now)
 local gaps, back, scan = state[4] and cjson.decode(state[4]) or {}, tonumber(state[5] or 0), state[6]
+local seen = math.max(swept, tonumber(state[7] or 0))
 
 if not born then
   -- An index that is new may follow one that was lost, and an interval without a sweep.
@@ -24,7 +25,7 @@ local function bound(key, most)
   end
 end
 
-if now < swept then
+if now < seen then
   for _, gap in ipairs(gaps) do
     gap[1], gap[2] = math.min(gap[1], now), math.min(gap[2], now)
   end
@@ -32,9 +33,10 @@ if now < swept then
   bound(dead_key, now + LEASE_MS)
   bound(claimed_key, now)
   redis.call('DEL', lifted_key)
-  back, scan, born_at = now, '0', math.min(born_at, now)
+  back, scan, born_at, swept = now, '0', math.min(born_at, now), math.min(swept, now)
   redis.call('HSET', clock_key, 'back', text(now), 'scan', '0', 'born_at', text(born_at), 'gaps', cjson.encode(gaps))
-elseif sweeps and now - swept > GAP_MS then
+end
+if sweeps and now - swept > GAP_MS then
   -- Leases that were not over when it began get one more, by their own last word: so gap after gap keeps nobody for ever.
   for _, worker in ipairs(redis.call('ZRANGE', workers_key, '(' .. text(swept), '+inf', 'BYSCORE')) do
     redis.call('HSET', lifted_key, worker, text(now + LEASE_MS))
@@ -48,10 +50,11 @@ elseif sweeps and now - swept > GAP_MS then
   recent[#recent + 1] = { swept, now }
   gaps = recent
   redis.call('HSET', clock_key, 'gaps', cjson.encode(gaps))
+elseif now - swept > GAP_MS then
+  -- It goes on, and is noted by whoever sweeps again; until then this worker must know of it.
+  gaps[#gaps + 1] = { swept, now }
 end
-if sweeps or swept >= now then
-  redis.call('HSET', clock_key, 'swept', text(now))
-end
+redis.call('HSET', clock_key, 'swept', text(sweeps and now or swept), 'seen', text(now))
 -- Not with every beat: there are very many.
 if math.floor(now / HOUR_MS) ~= math.floor(swept / HOUR_MS) or swept == now then
   redis.call('PEXPIRE', clock_key, KEEP_MS + HOUR_MS)
@@ -98,7 +101,12 @@ for _, worker in ipairs(redis.call('ZRANGE', dead_key, 0, -1)) do
   end
 end
 
--- After the clock was set back, every team is looked at: its deadlines may be further away than any can be.
+-- After the clock was set back, every team is looked at: its deadlines may be further away than any can be. Who sweeps
+-- within a lease of that is told so: of it counts neither the time it takes, nor one in which nobody can sweep.
+if scan or (back > 0 and not sweeps and now - back < LEASE_MS) then
+  back = now
+  redis.call('HSET', clock_key, 'back', text(now))
+end
 if scan then
   local found = redis.call('ZSCAN', teams_key, scan, 'COUNT', 1000)
   for i = 1, #found[2], 2 do

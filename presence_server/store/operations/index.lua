@@ -10,8 +10,9 @@
 --            :of:<worker>  set     teams it is on record for
 --            :numbers      hash    worker -> its last number here
 --            :burials      hash    team -> JSON array: stamp, then for each order: worker, up to which number (-1: all), end
---            :clock        hash    swept, born (a word that is new when the data is), born_at, stamp, gaps (JSON: [[from,
---                                  until], …] of the last two leases), back (when the clock was set back), scan
+--            :clock        hash    swept (the last beat of a worker that sweeps), seen (of any), born (a word that is new
+--                                  when the data is), born_at, stamp, gaps (JSON: [[from, until], …] of the last two
+--                                  leases), back (until when it was set back and not all is bounded yet), scan
 --            :restoring    zset    worker -> until when it writes rosters back
 --
 -- Bound when the script is loaded: LEASE_MS, CLAIM_MS, GAP_MS, KEEP_MS. Times are milliseconds by Redis's clock.

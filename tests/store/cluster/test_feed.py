@@ -397,6 +397,7 @@ async def test_a_channel_that_is_given_up_as_soon_as_it_is_confirmed_is_followed
         if times == 1:
             # Without a turn of the loop: both answers are read before whoever asked goes on.
             stage.cluster.set_slot(server, slot_of(team), "NODE", stage.cluster.id_of(server))
+            assert server.says("PING"), "what it had to tell others is on its way"
         return answers
 
     monkeypatch.setattr(Channels, "_send", send_and_say_again)
@@ -429,3 +430,37 @@ async def test_a_channel_that_is_given_up_before_anybody_was_told_is_followed_ag
     assert await listener.next() == ("lost", team)
     assert stage.say(server, team, "hello") == 1
     assert await listener.next() == (team, b"hello")
+
+
+async def test_one_that_is_followed_while_a_probe_lets_go_of_its_former_place_is_heard(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe looks where channels are heard, and waits for others before it lets go of this one."""
+    server, listener, (team, _) = stage.cluster.nodes[0], stage.at[0], stage.teams[0]
+    channel, former = listener.keys.feed(team), node_of(stage.cluster.nodes[1])
+    await listener.feed.subscribe(team)
+    at = stage.feed.at
+    with monkeypatch.context() as before:
+        # What the probe saw when it began.
+        places = iter([former])
+        before.setattr(stage.feed, "at", lambda wanted: next(places, at(wanted)))
+        await listener.feed.probe()
+    assert stage.feed.at(channel) == node_of(server)
+    assert stage.say(server, team, "hello") == 1
+    assert await listener.next() == (team, b"hello")
+
+
+async def test_one_that_was_left_while_it_was_being_followed_is_heard_no_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, listener, (team, _) = stage.cluster.nodes[0], stage.at[0], stage.teams[0]
+    follow_at = ClusterFeed._follow_at
+
+    async def follow_and_leave(feed: ClusterFeed, *asked: Any) -> Any:
+        await listener.feed.unsubscribe(team)
+        return await follow_at(feed, *asked)
+
+    monkeypatch.setattr(ClusterFeed, "_follow_at", follow_and_leave)
+    await listener.feed.subscribe(team)
+    assert stage.feed.at(listener.keys.feed(team)) is None
+    assert stage.say(server, team, "nobody") == 0
