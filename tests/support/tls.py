@@ -54,8 +54,10 @@ async def tls_in_front_of(connect: Connect, pem: Path) -> AsyncIterator[int]:
     context.load_cert_chain(pem)
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
+        # Either side may be reset: then so is the other.
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
         writer.close()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
