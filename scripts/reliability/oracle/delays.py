@@ -30,6 +30,8 @@ class Delays:
         outages = [self._window(trouble) for trouble in record.troubles if trouble.outage and trouble.worker is None]
         self._all, self._busy, self._outages = sorted([*busy, *outages]), busy, outages
         self._of: dict[str | None, list[Window]] = {}
+        lossy = [each for each in record.troubles if each.loss is Loss.LAST_WRITES]
+        self._losses = [self._window(each)._replace(start=each.span.start - 1_000) for each in lossy]
         self._slowing = [trouble for trouble in record.troubles if trouble.slow]
         # Asked for each of millions of tellings.
         self._chains: dict[object, Chain] = {"busy": _chain(busy), "all": _chain(self._all)}
@@ -99,8 +101,7 @@ class Delays:
 
     def losses(self) -> list[Window]:
         """From when on writes may be lost, and until when that is made good."""
-        lossy = [each for each in self._record.troubles if each.loss is Loss.LAST_WRITES]
-        return [self._window(each)._replace(start=each.span.start - 1_000) for each in lossy]
+        return self._losses
 
     def _through(self, worker: str | None) -> Chain:
         return self._chained(("through", worker), lambda: self.windows(worker))

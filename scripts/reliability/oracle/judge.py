@@ -23,6 +23,7 @@ class _Judge:
         self.verdict = Verdict(busy_ms=total_ms(union(record.busy)))
         self._record, self._bounds = record, record.bounds
         self._expectations = Expectations(record)
+        self._when: dict[tuple[str, str, str], list[Span]] = {}
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         for each in record.transcripts:
             for team in each.teams:
@@ -53,7 +54,7 @@ class _Judge:
 
         for user in self._members[view.team]:
             for segment, status in view.segments(user):
-                allowed = _allowed(expected, user, view.team, status)
+                allowed = self._allowed(expected, user, view.team, status)
                 if not any(span.start <= segment.start and segment.end <= span.end for span in allowed):
                     shown = common([segment], run)
                     unlike = without(shown, prolonged(allowed, soon))
@@ -61,6 +62,18 @@ class _Judge:
                     for wrong in without(shown, prolonged(allowed, late)):
                         if wrong.end - wrong.start > self._bounds.jitter:
                             self._found_wrong(view, user, status, wrong, expected.presence.may(user, view.team), late)
+
+    def _allowed(self, expected: Expected, user: str, team: str, status: str) -> list[Span]:
+        """When he may be shown so; asked for each view of each of his colleagues."""
+        key = (user, team, status)
+        if key not in self._when:
+            presence = expected.presence
+            self._when[key] = (
+                complement(presence.must(user, team))
+                if status == "offline"
+                else common(presence.may(user, team), expected.choices.chosen(user, team, status))
+            )
+        return self._when[key]
 
     def _found_wrong(
         self, view: View, user: str, status: str, wrong: Span, may: list[Span], late: Callable[[int], int]
@@ -130,9 +143,3 @@ class _Judge:
         recovered = trouble.span.end + self._bounds.recovery
         wrong = [each.end for each in union(self._raw) if trouble.span.start <= each.start < recovered]
         return max(0, max(wrong, default=0) - trouble.span.end)
-
-
-def _allowed(expected: Expected, user: str, team: str, status: str) -> list[Span]:
-    if status == "offline":
-        return complement(expected.presence.must(user, team))
-    return common(expected.presence.may(user, team), expected.choices.chosen(user, team, status))

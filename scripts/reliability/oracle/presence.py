@@ -39,6 +39,7 @@ class Presence:
             self._of[each.user].append(each)
             if each.resumes is not None:
                 self._next.setdefault(each.resumes, each)
+        self.logouts = cache(self._logouts)
         self.must = cache(self._must)
         self.may = cache(self._may)
 
@@ -140,7 +141,7 @@ class Presence:
                 return True
         return any(logout.at <= recovered for _, _, recovered in self._delays.losses())
 
-    def logouts(self, user: str) -> list[Logout]:
+    def _logouts(self, user: str) -> list[Logout]:
         """All sign-outs of a user."""
         return [
             Logout(said.at, each.session, each.worker) for each in self._of[user] for said in each.of_type("logout")
