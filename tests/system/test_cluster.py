@@ -111,7 +111,7 @@ async def test_a_shard_that_dies_comes_back_empty(new_cluster: NewCluster, new_s
     await maria.sees("maria", "busy", team=far)
 
 
-@pytest.mark.parametrize(("count", "pause_s"), [(20, 0.05), pytest.param(500, 2.0, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("count", "pause_s"), [(20, 0.25), pytest.param(500, 2.0, marks=pytest.mark.long)])
 async def test_slots_move_while_people_work(
     new_cluster: NewCluster, new_site: NewSite, count: int, pause_s: float
 ) -> None:
