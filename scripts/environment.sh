@@ -3,6 +3,9 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
+# Servers start from here, hundreds from some: where a shell forbids it, each would compile the same anew.
+unset PYTHONDONTWRITEBYTECODE
+
 fail() {
     printf '%s: %s\n' "$(basename "$0")" "$1" >&2
     exit 1

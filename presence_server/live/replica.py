@@ -202,14 +202,13 @@ class Replica:
         while True:
             try:
                 await self.read()
+                return
             except Refused as exc:
                 if not self.broken:
                     logger.error("Redis refused to let team %s be read: %s", self.team, exc)
                     self.broken = True
                     self._listener.refused(True)
                 await asyncio.sleep(BROKEN_S)
-                continue
-            return
 
     async def read(self) -> None:
         """Bring the roster up to date from Redis, and keep it so from the feed.

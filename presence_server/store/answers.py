@@ -12,7 +12,7 @@ from presence_server.store.calls import Call
 from presence_server.store.hold import Hold
 from presence_server.store.lane import Lane
 from presence_server.store.lease import Lease
-from presence_server.store.link import Command, Moving, Refused, Unreached
+from presence_server.store.link import Moving, Refused, Unreached
 from presence_server.store.operations import hold
 
 _REFUSED: Final = "Expected Redis to carry this out, got a refusal; see the server's log"
@@ -33,8 +33,7 @@ class Answers:
     Args:
         caller: knows what a reply says.
         lease: the worker's.
-        tell_index: sends a command to the index, with the next pipeline.
-        on_lost: is given a lane whose team Redis does not have any more.
+        on_lost: is given a lane whose team Redis does not have any more; nothing is sent on it until it is released.
         on_refused: is told of a hold that may not stand, since its session was signed out.
         on_team: is told of a team that Redis refuses to write to, and when it does again.
     """
@@ -44,14 +43,12 @@ class Answers:
         caller: Caller,
         lease: Lease,
         *,
-        tell_index: Callable[[Command], object],
         on_lost: Callable[[Lane], object],
         on_refused: Callable[[Hold], None],
         on_team: Callable[[str, bool], None],
     ) -> None:
         self._caller = caller
         self._lease = lease
-        self._tell_index = tell_index
         self._on_lost = on_lost
         self._on_refused = on_refused
         self._on_team = on_team
@@ -80,9 +77,7 @@ class Answers:
             self._on_lost(lane)
 
     def _done(self, lane: Lane, call: Call, raw: Any, known: Mark) -> None:
-        reply, tell = self._caller.reply(lane.team, raw, known)
-        if tell is not None:
-            self._tell_index(tell)
+        reply = self._caller.reply(lane.team, raw, known)
         if call.holder == self._lease.name:
             lane.last = call.number
         elif call.name == hold.NAME:

@@ -84,12 +84,12 @@ class Caller:
         # It said so at some instant between question and answer, in whole milliseconds. An answer that is read late, on
         # a busy machine, proves nothing against what an earlier one has shown: by it, input would count as older.
         least, most = now_ms - self.clock() * 1000, now_ms + 1 - sent_s * 1000
-        ahead_ms = self._ahead_ms
-        if ahead_ms - most >= DRIFT_MS or ahead_ms < least:
+        known_ms = self._ahead_ms
+        if known_ms < least:
             self._ahead_ms = least
-        else:
-            self._ahead_ms = min(ahead_ms, most)
-        return least - ahead_ms if ahead_ms < least else min(0.0, most - 1 - ahead_ms)
+            return least - known_ms
+        self._ahead_ms = least if known_ms - most >= DRIFT_MS else min(known_ms, most)
+        return min(0.0, most - 1 - known_ms)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -123,17 +123,16 @@ class Caller:
         commands = [self.command(name, team, arguments)]
         if due_ms is not None and (entry := self.due.entry(team, due_ms, self.now_ms())) is not None:
             commands.insert(0, entry)
-        reply, tell = self.reply(team, (await self.link.execute(commands))[-1], known)
-        if tell is not None:
-            self.tell_index(tell)
-        return reply
+        return self.reply(team, (await self.link.execute(commands))[-1], known)
 
-    def reply(self, team: str, raw: Sequence[Any], known: Mark) -> tuple[Reply, Command | None]:
-        """Read what a script that writes gave back, and pass it on; with it, what the index must be told."""
+    def reply(self, team: str, raw: Sequence[Any], known: Mark) -> Reply:
+        """Read what a script that writes gave back, and pass it on: to whoever follows the team, and to the index."""
         _ok, now_ms, epoch, version, tip, idle_timeout_ms, grace_ms, look_ms, changed, *results = raw
         self.changes_published += changed
         reply = Reply(
             Mark(epoch.decode(), version, tip.decode()), idle_timeout_ms, grace_ms, now_ms, changed, list(results)
         )
         self.port.observe(team, reply, known)
-        return reply, self.due.command(team, look_ms) if look_ms else None
+        if look_ms:
+            self.tell_index(self.due.command(team, look_ms))
+        return reply

@@ -37,11 +37,9 @@ class Requests:
     Args:
         caller: makes commands.
         lease, record: the worker's.
+        answers: takes in what teams answer.
         on_down: is told once when Redis went out of reach.
         on_stale: is given a lane that must be told everything anew.
-        on_lost: is given a lane whose team Redis does not have any more; nothing is sent on it until `release`.
-        on_refused: is told of a hold that may not stand, since its session was signed out.
-        on_team: is told of a team that Redis refuses to write to, and when it does again.
 
     Attributes:
         open: whether requests are being sent; False while Redis is out of reach.
@@ -52,21 +50,17 @@ class Requests:
         caller: Caller,
         lease: Lease,
         record: Record,
+        answers: Answers,
         *,
         on_down: Callable[[str], None],
         on_stale: Callable[[Lane], object],
-        on_lost: Callable[[Lane], object],
-        on_refused: Callable[[Hold], None],
-        on_team: Callable[[str, bool], None],
     ) -> None:
         self._caller = caller
         self._lease = lease
         self._record = record
         self._on_down = on_down
         self._on_stale = on_stale
-        self._answers = Answers(
-            caller, lease, tell_index=self.send_first, on_lost=on_lost, on_refused=on_refused, on_team=on_team
-        )
+        self._answers = answers
         self._pace = Pace(caller.clock)
         caller.tell_index = self.send_first
         self._lanes: dict[str, Lane] = {}

@@ -11,6 +11,7 @@ import orjson
 
 from presence_server.core.roster import Mark
 from presence_server.settings import Settings
+from presence_server.store.answers import Answers
 from presence_server.store.caller import Caller, Port
 from presence_server.store.calls import Entry, SingleCall, Waiting
 from presence_server.store.hold import Hold
@@ -92,15 +93,20 @@ class Store:
         self._caller = Caller(link, scripts, keys, settings, owner, clock)
         self.lease = Lease(self._caller.now_ms, name)
         self._record = Record(self._caller, self.lease)
+        answers = Answers(
+            self._caller,
+            self.lease,
+            on_lost=lambda lane: spawn(self._retelling.bring_back(lane)),
+            on_refused=owner.refused,
+            on_team=lambda team, well: owner.team_stale(team, not well),
+        )
         self._requests = Requests(
             self._caller,
             self.lease,
             self._record,
+            answers,
             on_down=owner.out_of_reach,
             on_stale=lambda lane: spawn(self._retelling.retell(lane)),
-            on_lost=lambda lane: spawn(self._retelling.bring_back(lane)),
-            on_refused=owner.refused,
-            on_team=lambda team, well: owner.team_stale(team, not well),
         )
         self._retelling = Retelling(
             self._requests, self.lease, owner, check_sessions=self._check_sessions, write_back=owner.write_back

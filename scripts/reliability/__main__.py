@@ -6,7 +6,6 @@ Exit status: 0, it was; 1, it was not; 2, the arguments are wrong; 3, the machin
 from __future__ import annotations
 
 import argparse
-import logging
 import random
 import signal
 import sys
@@ -20,7 +19,7 @@ from reliability.report import report
 from reliability.run import Outcome, play
 from reliability.schedule import ENTRY_S, Schedule, draw
 from reliability.shrink import shrink
-from reliability.table import People, run_all, write
+from reliability.table import People, failed, run_all, write
 from reliability.topologies import TOPOLOGIES
 
 # A machine that was too busy for more of the run than this has not shown that all went well.
@@ -32,8 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     # Ended by a signal, it must not leave its servers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # What the library says of connections that were cut is in the transcripts.
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.table is not None:
         return _make_table(options)
@@ -59,7 +56,7 @@ def _make_table(options: argparse.Namespace) -> int:
     people = People(options.users, options.workers)
     rows = run_all(topologies, faults, options.table, people, options.out, options.jobs, _tell())
     write(rows)
-    return 1 if any(any(row["figures"].values()) for row in rows) else 0
+    return 1 if any(map(failed, rows)) else 0
 
 
 def _shrink(schedule: Schedule, outcome: Outcome, options: argparse.Namespace) -> None:

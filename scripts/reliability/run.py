@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections import defaultdict
@@ -57,6 +58,8 @@ def play(schedule: Schedule, topology: str, directory: Path, tell: Tell) -> Outc
         directory: where logs go.
         tell: called with what is going on.
     """
+    # What the library says of connections that were cut is in the transcripts.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     directory.mkdir(parents=True, exist_ok=True)
     relayed = any(FAULTS[hit.fault].relayed for hit in schedule.hits)
     redis, teams = TOPOLOGIES[topology](), [*schedule.teams]

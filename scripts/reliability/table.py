@@ -6,7 +6,6 @@ What has been run is kept in a file, so that a table may be made in parts.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -68,7 +67,7 @@ def run_all(
                 continue
             rows.append(done.result())
             kept.write_text(json.dumps(rows, indent=1) + "\n")
-            tell(about + (": failed" if _failed(rows[-1]) else ""))
+            tell(about + (": failed" if failed(rows[-1]) else ""))
     return rows
 
 
@@ -93,8 +92,6 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def _play(topology: str, name: str, seed: int, people: People, out: Path) -> Row:
-    # What the library says of connections that were cut is in the transcripts.
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     directory = out / f"{topology}-{name}-{seed}"
     duration_s = _AROUND_S + FAULTS[name].lasts_s[1]
     schedule = draw(seed, users=people.users, workers=people.workers, duration_s=duration_s, faults=[name])
@@ -117,11 +114,11 @@ def figures(outcome: Outcome) -> Row:
 
 def _cells(name: str, rows: Sequence[Row]) -> list[str]:
     rows = sorted(rows, key=lambda row: int(row["seed"]))
-    failed = ", ".join(str(row["seed"]) for row in rows if _failed(row))
+    seeds = ", ".join(str(row["seed"]) for row in rows if failed(row))
     return [
         f"`{name}`: {FAULTS[name].about}",
         ", ".join(str(row["seed"]) for row in rows),
-        f"{_found(rows)} (seed {failed})" if failed else "nothing",
+        f"{_found(rows)} (seed {seeds})" if seeds else "nothing",
         str(sum(row["by_nature"] for row in rows)),
         f"{max(row['agreement_ms'] for row in rows) / 1000:.1f}",
         _bound(max(row["sweep_lag_s"] for row in rows)),
@@ -138,7 +135,8 @@ def _found(rows: Sequence[Row]) -> str:
     )
 
 
-def _failed(row: Row) -> bool:
+def failed(row: Row) -> bool:
+    """Whether a run has found anything."""
     return any(row["figures"].values())
 
 

@@ -6,16 +6,13 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.ports import free_port
 from tests.support.process import Process
-from tests.support.timing import SOON_S
-from tests.support.worker import ROOT
+from tests.support.worker import ROOT, get_status
 
 BROWSER = ROOT / "browser"
 MODULES = BROWSER / "node_modules"
@@ -48,20 +45,11 @@ def vite_dev(folder: Path, *command: str) -> Iterator[str]:
     process = Process("vite", line, _environment(), folder)
     process.spawn()
     try:
-        _answers(process, port)
+        # What it prints depends on colours, terminals and versions.
+        process.await_sync(lambda: get_status(port, "/") is not None)
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.close()
-
-
-def _answers(process: Process, port: int) -> None:
-    """Return when it takes connections: what it prints depends on colours, terminals and versions."""
-    end_s = time.monotonic() + SOON_S
-    while process.alive and time.monotonic() < end_s:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=SOON_S):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"Expected vite to listen on {port}, got\n{process.tail()}")
 
 
 def adopt(folder: Path) -> Path:

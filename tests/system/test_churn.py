@@ -9,15 +9,14 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from websockets.frames import Close, Frame, Opcode
 
-from presence_server.web.handshake import PATH
 from tests.conftest import NewSite
 from tests.support.budget import LONG
 from tests.support.polling import becomes
 from tests.support.timing import SOON_S, UNIT
 from tests.support.tokens import mint
 from tests.support.valkey import Valkey
+from tests.web.peer import HEAD, close, text
 
 NewValkey = Callable[..., Valkey]
 
@@ -25,11 +24,6 @@ NewValkey = Callable[..., Valkey]
 USERS, ROUND, ROUNDS = (5_000, 10_000, 10) if LONG else (500, 1_000, 3)
 AT_ONCE = 100
 MORE_KB = 4_096
-
-_HEAD = (
-    f"GET {PATH} HTTP/1.1\r\nHost: server.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-).encode()
 
 
 class Visitor(asyncio.Protocol):
@@ -40,7 +34,7 @@ class Visitor(asyncio.Protocol):
     """
 
     def __init__(self, token: str, *, cut_off: bool) -> None:
-        self._hello = _frame(Opcode.TEXT, json.dumps({"type": "hello", "token": token}).encode())
+        self._hello = text(json.dumps({"type": "hello", "token": token}).encode())
         self._cut_off = cut_off
         self._shown = False
         self._received = b""
@@ -49,7 +43,7 @@ class Visitor(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(_HEAD + self._hello)
+        transport.write(f"{HEAD}\r\n".encode() + self._hello)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -58,14 +52,10 @@ class Visitor(asyncio.Protocol):
             if self._cut_off:
                 self._transport.abort()
             else:
-                self._transport.write(_frame(Opcode.CLOSE, Close(1001, "").serialize()))
+                self._transport.write(close(1001))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone.set_result(self._shown)
-
-
-def _frame(opcode: Opcode, data: bytes) -> bytes:
-    return Frame(opcode, data).serialize(mask=True, extensions=[])
 
 
 @pytest.mark.timeout(1_200)

@@ -247,15 +247,15 @@ class PartitionFeed:
 
     async def probe(self) -> None:
         """Publish a word at each node where teams are followed, and see that it comes back."""
-        places = {team: self._feed.at(self._keys.feed(team)) for team in self._teams}
-        for team, node in places.items():
-            owner = self._feed.owner(slot_of(self._keys.team(team)))
-            channel = self._keys.feed(team)
+        teams = {self._keys.feed(team): team for team in self._teams}
+        places = {channel: self._feed.at(channel) for channel in teams}
+        for channel, node in places.items():
+            owner = self._feed.owner(slot_of(channel))
             # While others are seen to, it may be followed anew already.
-            if node is not None and owner is not None and owner != node and self._feed.at(channel) == node:
+            if node is not None and owner not in (None, node) and self._feed.at(channel) == node:
                 # A master that has become a replica goes on telling, for as long as it does.
                 await self._feed.forget(channel)
-                self.ears.on_lost(team)
+                self.ears.on_lost(teams[channel])
         await self._feed.probe(node for node in places.values() if node is not None)
 
     async def close(self) -> None:

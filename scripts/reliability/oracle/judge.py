@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 
 from reliability.oracle import requests
-from reliability.oracle.expectations import Expectations, Expected
+from reliability.oracle.expectations import Expectations
 from reliability.oracle.record import Record, Trouble
 from reliability.oracle.spans import Span, common, complement, covers, prolonged, total_ms, union, without
 from reliability.oracle.verdict import Finding, Kind, Verdict
@@ -23,7 +24,8 @@ class _Judge:
         self.verdict = Verdict(busy_ms=total_ms(union(record.busy)))
         self._record, self._bounds = record, record.bounds
         self._expectations = Expectations(record)
-        self._when: dict[tuple[str, str, str], list[Span]] = {}
+        # Asked for each view of each of his colleagues.
+        self._allowed = cache(self._when_allowed)
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         for each in record.transcripts:
             for team in each.teams:
@@ -54,7 +56,7 @@ class _Judge:
 
         for user in self._members[view.team]:
             for segment, status in view.segments(user):
-                allowed = self._allowed(expected, user, view.team, status)
+                allowed = self._allowed(user, view.team, status)
                 if not any(span.start <= segment.start and segment.end <= span.end for span in allowed):
                     shown = common([segment], run)
                     unlike = without(shown, prolonged(allowed, soon))
@@ -63,17 +65,12 @@ class _Judge:
                         if wrong.end - wrong.start > self._bounds.jitter:
                             self._found_wrong(view, user, status, wrong, expected.presence.may(user, view.team), late)
 
-    def _allowed(self, expected: Expected, user: str, team: str, status: str) -> list[Span]:
-        """When he may be shown so; asked for each view of each of his colleagues."""
-        key = (user, team, status)
-        if key not in self._when:
-            presence = expected.presence
-            self._when[key] = (
-                complement(presence.must(user, team))
-                if status == "offline"
-                else common(presence.may(user, team), expected.choices.chosen(user, team, status))
-            )
-        return self._when[key]
+    def _when_allowed(self, user: str, team: str, status: str) -> list[Span]:
+        """When he may be shown so."""
+        expected = self._expectations.of(team)
+        if status == "offline":
+            return complement(expected.presence.must(user, team))
+        return common(expected.presence.may(user, team), expected.choices.chosen(user, team, status))
 
     def _found_wrong(
         self, view: View, user: str, status: str, wrong: Span, may: list[Span], late: Callable[[int], int]

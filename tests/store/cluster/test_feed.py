@@ -79,6 +79,15 @@ class Stage:
         with closing(server.client()) as client:
             client.publish(self.at[0].keys.control, orjson.dumps(message))
 
+    def say_whose_it_is(self, server: Valkey, team: str) -> None:
+        """A server is told again that a team's slot is its own: it lets go of all who listen."""
+        self.cluster.set_slot(server, slot_of(team), "NODE", self.cluster.id_of(server))
+
+    async def hears(self, listener: Listener, server: Valkey, team: str) -> None:
+        """What is published to a team is heard."""
+        assert self.say(server, team, "hello") == 1
+        assert await listener.next() == (team, b"hello")
+
     def cut_off(self, server: Valkey) -> None:
         """End every subscription at a server."""
         with closing(server.client()) as client:
@@ -100,8 +109,7 @@ async def stage(shared_cluster: Cluster, cluster_nodes: Nodes, key_prefix: str) 
 async def test_what_is_published_is_heard(stage: Stage) -> None:
     for listener, server, (team, other) in zip(stage.at, stage.cluster.nodes, stage.teams, strict=True):
         await listener.feed.subscribe(team)
-        assert stage.say(server, team, "hello") == 1
-        assert await listener.next() == (team, b"hello")
+        await stage.hears(listener, server, team)
         assert stage.say(server, other, "nobody") == 0
         await listener.feed.unsubscribe(team)
         assert stage.say(server, team, "nobody") == 0
@@ -396,15 +404,14 @@ async def test_a_channel_that_is_given_up_as_soon_as_it_is_confirmed_is_followed
         times += 1
         if times == 1:
             # Without a turn of the loop: both answers are read before whoever asked goes on.
-            stage.cluster.set_slot(server, slot_of(team), "NODE", stage.cluster.id_of(server))
+            stage.say_whose_it_is(server, team)
             assert server.says("PING"), "what it had to tell others is on its way"
         return answers
 
     monkeypatch.setattr(Channels, "_send", send_and_say_again)
     await listener.feed.subscribe(team)
     assert times == 2
-    assert stage.say(server, team, "hello") == 1
-    assert await listener.next() == (team, b"hello")
+    await stage.hears(listener, server, team)
 
 
 async def test_a_channel_that_is_given_up_before_anybody_was_told_is_followed_again(
@@ -419,7 +426,7 @@ async def test_a_channel_that_is_given_up_before_anybody_was_told_is_followed_ag
         times += 1
         if times == 1:
             assert feed.at(channel) is not None
-            stage.cluster.set_slot(server, slot_of(team), "NODE", stage.cluster.id_of(server))
+            stage.say_whose_it_is(server, team)
             await becomes_true(lambda: feed.at(channel) is None)
         return results
 
@@ -428,8 +435,7 @@ async def test_a_channel_that_is_given_up_before_anybody_was_told_is_followed_ag
     assert times == 2
     # It was told that the channel is lost, of which whoever is subscribing takes no note.
     assert await listener.next() == ("lost", team)
-    assert stage.say(server, team, "hello") == 1
-    assert await listener.next() == (team, b"hello")
+    await stage.hears(listener, server, team)
 
 
 async def test_one_that_is_followed_while_a_probe_lets_go_of_its_former_place_is_heard(
@@ -446,8 +452,7 @@ async def test_one_that_is_followed_while_a_probe_lets_go_of_its_former_place_is
         before.setattr(stage.feed, "at", lambda wanted: next(places, at(wanted)))
         await listener.feed.probe()
     assert stage.feed.at(channel) == node_of(server)
-    assert stage.say(server, team, "hello") == 1
-    assert await listener.next() == (team, b"hello")
+    await stage.hears(listener, server, team)
 
 
 async def test_one_that_was_left_while_it_was_being_followed_is_heard_no_more(
