@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from reliability.faults import FAULTS
+from reliability.oracle.spans import total_ms
 from reliability.report import report
-from reliability.run import Outcome, play
+from reliability.run import Outcome, judge_again, play
 from reliability.schedule import ENTRY_S, Schedule, draw
 from reliability.shrink import shrink
 from reliability.table import People, failed, run_all, write
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.table is not None:
         return _make_table(options)
+    if options.judge:
+        outcome = judge_again(options.out)
+        print(report(outcome))
+        return status(outcome)
     schedule = draw(
         options.seed,
         users=options.users,
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report(outcome), flush=True)
     if options.shrink and outcome.verdict.findings:
         _shrink(schedule, outcome, options)
-    return status(outcome, schedule)
+    return status(outcome)
 
 
 def _make_table(options: argparse.Namespace) -> int:
@@ -81,11 +86,11 @@ def _shrink(schedule: Schedule, outcome: Outcome, options: argparse.Namespace) -
         print(f"  {step.at_s:6.2f} s  {least.places[step.place].name} {step.action}")
 
 
-def status(outcome: Outcome, schedule: Schedule) -> int:
+def status(outcome: Outcome) -> int:
     """The exit status of a run."""
     if outcome.verdict.findings:
         return 1
-    return 3 if outcome.verdict.busy_ms / 1000 > _TOO_BUSY * schedule.duration_s else 0
+    return 3 if outcome.verdict.busy_ms > _TOO_BUSY * total_ms([outcome.record.span]) else 0
 
 
 def _faults(named: Sequence[str], topologies: Sequence[str]) -> list[str]:
@@ -125,6 +130,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("build/chaos"), help="where logs go (build/chaos)")
     parser.add_argument("--mixed", action="store_true", help="let faults overlap")
     more = parser.add_mutually_exclusive_group()
+    more.add_argument("--judge", action="store_true", help="play nothing: judge again what --out has of a run before")
     more.add_argument(
         "--shrink",
         type=int,

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from reliability.oracle.record import Record, Transcript
+from reliability.oracle.spans import Span, common, covers, total_ms
 from reliability.oracle.verdict import LASTING, Finding, Kind
 from reliability.run import Outcome
 
 _SHOWN: Final = 4
-# Connections before that of whom a finding is about are left out.
-_LIVES: Final = 8
+# What goes before a finding that explains it, and what comes after it.
+_BEFORE_MS: Final = 40_000
+_AFTER_MS: Final = 5_000
 
 
 def report(outcome: Outcome) -> str:
@@ -46,12 +48,16 @@ def _sweep_lag(outcome: Outcome) -> str:
 
 
 def _different(findings: list[Finding]) -> list[Finding]:
-    """A few of each kind, each user once."""
+    """The longest few of each kind, each user once; of what does not last, the first."""
     first: dict[tuple[Kind, str], Finding] = {}
-    for finding in sorted(findings, key=lambda finding: finding.span):
+    for finding in sorted(findings, key=_weight):
         first.setdefault((finding.kind, finding.about), finding)
     of_kind = ([each for each in first.values() if each.kind is kind][:_SHOWN] for kind in Kind)
     return [each for few in of_kind for each in few]
+
+
+def _weight(finding: Finding) -> tuple[int, Span]:
+    return (-total_ms([finding.span]) if finding.kind in LASTING else 0, finding.span)
 
 
 def _figure(outcome: Outcome, kind: Kind) -> str:
@@ -68,7 +74,8 @@ def _seconds(record: Record) -> float:
 
 
 def _story(record: Record, finding: Finding) -> Iterator[str]:
-    """A finding, and all connections of whom it is about."""
+    """A finding, and what there was around it: faults, the connections of whom it is about, what was seen of him."""
+    around = [Span(finding.span.start - _BEFORE_MS, finding.span.end + _AFTER_MS)]
 
     def at(ms: int) -> str:
         return f"{(ms - record.span.start) / 1000:.2f}" if abs(ms - record.span.start) < 10**9 else "…"
@@ -78,14 +85,16 @@ def _story(record: Record, finding: Finding) -> Iterator[str]:
         f"{finding.kind.value}: {finding.about} in {finding.team}, from {at(finding.span.start)} to "
         f"{at(finding.span.end)}, seen by {seer.user} (connection {seer.number} on {seer.worker}): {finding.text}"
     )
-    for trouble in record.troubles:
+    for trouble in (each for each in record.troubles if common([Span(each.span.start, each.span.end + 1)], around)):
         teams = trouble.teams and " ".join(sorted(trouble.teams))
         where = trouble.worker or teams or "all"
         yield f"    fault {trouble.name} of {where} from {at(trouble.span.start)} to {at(trouble.span.end)}"
-    about = [each for each in record.transcripts if each.user == finding.about]
-    for each in about[-_LIVES:]:
-        yield f"    {_life(each, at)}"
+    for each in record.transcripts:
+        if each.user == finding.about and common([Span(each.opened, each.ended)], around):
+            yield f"    {_life(each, at)}"
     for at_ms, message in seer.received:
+        if not covers(around, at_ms):
+            continue
         if message["type"] == "feed":
             where = message.get("team", "all teams")
             yield f"    told at {at(at_ms)}: {where} {'live' if message['live'] else 'stale'}"

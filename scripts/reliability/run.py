@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
+import pickle
 import re
 import time
 from collections import defaultdict
@@ -29,6 +31,7 @@ from tests.support.timing import now_ms
 from tests.support.tokens import mint
 
 _PLACED_EVERY_S: Final = 0.25
+_RECORD: Final = "record.pickle.gz"
 
 Tell = Callable[[str], None]
 
@@ -55,7 +58,7 @@ def play(schedule: Schedule, topology: str, directory: Path, tell: Tell) -> Outc
 
     Args:
         topology: one of `TOPOLOGIES`.
-        directory: where logs go.
+        directory: where logs go, and what was seen, to be judged again.
         tell: called with what is going on.
     """
     # What the library says of connections that were cut is in the transcripts.
@@ -66,9 +69,19 @@ def play(schedule: Schedule, topology: str, directory: Path, tell: Tell) -> Outc
     stage = Stage(redis, schedule.workers, Bounds(), teams, directory, relayed=relayed)
     try:
         stage.start()
-        return asyncio.run(_Run(schedule, stage, tell).play())
+        record, sweep_lag = asyncio.run(_Run(schedule, stage, tell).play())
     finally:
         stage.close()
+    with gzip.open(directory / _RECORD, "wb", compresslevel=1) as file:
+        pickle.dump((record, sweep_lag), file)
+    return Outcome(judge(record), record, sweep_lag)
+
+
+def judge_again(directory: Path) -> Outcome:
+    """Judge what was seen in a run before: that needs no server, and the oracle may have changed."""
+    with gzip.open(directory / _RECORD) as file:
+        record, sweep_lag = pickle.load(file)
+    return Outcome(judge(record), record, sweep_lag)
 
 
 class _Run:
@@ -81,7 +94,7 @@ class _Run:
         self._troubles: list[Trouble] = []
         self._busy_with: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def play(self) -> Outcome:
+    async def play(self) -> tuple[Record, dict[float, int]]:
         await self._configure()
         around = [asyncio.create_task(each) for each in (self._machine.watch(), self._place())]
         start_ms = now_ms()
@@ -103,7 +116,7 @@ class _Run:
         record.transcripts = self._crowd.people.transcripts
         record.troubles = sorted(self._troubles, key=lambda trouble: trouble.span)
         record.busy = self._machine.busy
-        return Outcome(judge(record), record, sweep_lag)
+        return record, sweep_lag
 
     async def _configure(self) -> None:
         teams = list(self._schedule.teams)

@@ -68,11 +68,14 @@ class Tab:
 
     async def close(self) -> None:
         """Close it without signing out; the view is gone with it."""
-        await self._stop()
-        if self._line is not None:
-            self._line.over(End.LEFT)
-            await self._shut(self._line)
+        stopped, line = self._stop(), self._line
+        # At once: it may be opened again before the old connection has ended.
         self._line, self._last, self._points, self._watched = None, None, {}, {}
+        if line is not None:
+            line.over(End.LEFT)
+        await stopped
+        if line is not None:
+            await self._shut(line)
 
     async def reload(self) -> None:
         """Close it and open it at once."""
@@ -252,11 +255,13 @@ class Tab:
     def _token(self) -> str:
         return mint(self._session.user, self._session.teams, sid=self._session.id, secret=SECRET, ttl_s=_TOKEN_S)
 
-    async def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+    def _stop(self) -> asyncio.Future[list[BaseException | None]]:
+        """Let nothing more be done of itself; what is returned is done when that is so."""
+        tasks = [] if self._task is None else [self._task]
+        self._task = None
+        for task in tasks:
+            task.cancel()
+        return asyncio.gather(*tasks, return_exceptions=True)
 
     async def _shut(self, line: Line) -> None:
         try:

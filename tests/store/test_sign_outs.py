@@ -9,7 +9,7 @@ import redis
 
 from presence_server.core.status import UserDetail
 from tests.store.listening import Ear
-from tests.store.support import GRACE_MS, TEAM, Clock, NewParty, Party, pass_time
+from tests.store.support import GRACE_MS, IDLE_MS, TEAM, Clock, NewParty, Party, pass_time
 
 
 async def force(party: Party, user: str = "maria", by: str = "ana") -> None:
@@ -51,6 +51,36 @@ async def test_a_session_ends_on_every_worker(new_party: NewParty, clock: Clock,
     # Whoever lets a hold go tells the team himself, and so does the sign-out: one of them changed something.
     assert [message["signed_out"] for message in messages if "signed_out" in message] == [["maria", "s1"]]
     assert [change[5] for message in messages for change in message.get("changes", ())] == ["signed_out"]
+
+
+async def test_input_that_was_not_owed_yet_is_told_with_the_sign_out(party: Party, clock: Clock) -> None:
+    """It is his, whichever of his connections told it: another one must not idle too early (rules 1 and 4)."""
+    await party.join(session="s1")
+    await party.join(session="s2", idle_ms=1_000)
+    await pass_time(clock, IDLE_MS - 2_000, party)
+    party.holds[TEAM, "maria", "s1"].active_s = clock.now_s()
+    await party.log_out(session="s1")
+    await pass_time(clock, 2_000, party)
+    await party.sweep()
+    assert await party.status() == ("online", "signed_in")
+    assert (await party.detail()).next_change_at == clock.now_ms - 2_000 + IDLE_MS
+
+
+async def test_so_is_input_on_another_worker_which_hears_of_the_sign_out(new_party: NewParty, clock: Clock) -> None:
+    first, second = await new_party("w1"), await new_party("w2")
+    await first.join(session="s1")
+    await first.join(session="s2")
+    await second.join(session="s1")
+    await pass_time(clock, IDLE_MS, first, second)
+    await first.sweep()
+    assert await first.status() == ("offline", "idle")
+    hold = second.holds[TEAM, "maria", "s1"]
+    hold.active_s = clock.now_s()
+    await first.log_out(session="s1")
+    hold.ended = True
+    second.store.let_go(hold)
+    await second.flush()
+    assert await first.status() == ("online", "active")
 
 
 async def test_by_force_it_is_forced_unless_he_did_it_himself(party: Party, clock: Clock) -> None:

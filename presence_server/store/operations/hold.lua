@@ -28,15 +28,20 @@ for i = at, #ARGV, 7 do
   if had then
     answer = from and user.chosen or ''
   elseif open == '0' or open == '-1' then
-    if from then
-      user.held = others
-      if open == '0' then
-        -- Nobody is left to tell of input that was not owed yet.
-        touch(user, ARGV[i + 3])
-        -- Lost connections of a user are forgiven together, until the last of their graces ends.
-        user.grace = math.max(user.grace, now + grace_ms)
+    if user.chosen ~= '' then
+      -- Nobody is left to tell of input that was not owed yet: his other connections need it (rule 4).
+      touch(user, ARGV[i + 3])
+      local cause = 'active'
+      if from then
+        user.held = others
+        if open == '0' then
+          -- Lost connections of a user are forgiven together, until the last of their graces ends.
+          user.grace = math.max(user.grace, now + grace_ms)
+        elseif user.status ~= 'offline' then
+          cause = 'signed_out'
+        end
       end
-      settle(user, open == '-1' and 'signed_out' or 'active')
+      settle(user, cause)
     end
   elseif not refused(user, session, tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])) then
     user.held = others .. hold .. open .. ',' .. ARGV[5]

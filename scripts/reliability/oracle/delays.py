@@ -26,13 +26,13 @@ class Delays:
 
     def __init__(self, record: Record) -> None:
         self._record, self._bounds = record, record.bounds
+        self._slowing = [trouble for trouble in record.troubles if trouble.slow]
         busy = [Window(start, end, end + self._bounds.agreement) for start, end in record.busy]
         outages = [self._window(trouble) for trouble in record.troubles if trouble.outage and trouble.worker is None]
         self._all, self._busy, self._outages = sorted([*busy, *outages]), busy, outages
         self._of: dict[str | None, list[Window]] = {}
         lossy = [each for each in record.troubles if each.loss is Loss.LAST_WRITES]
         self._losses = [self._window(each)._replace(start=each.span.start - 1_000) for each in lossy]
-        self._slowing = [trouble for trouble in record.troubles if trouble.slow]
         # Asked for each of millions of tellings.
         self._chains: dict[object, Chain] = {"busy": _chain(busy), "all": _chain(self._all)}
 
@@ -53,7 +53,7 @@ class Delays:
 
     def late(self, due: int, worker: str | None) -> int:
         """When at the latest what is due at an instant has come through a worker."""
-        return _put_off(due + self._slow(due), self._through(worker))
+        return self._at(due, self._through(worker))
 
     def read(self, due: int, each: Transcript) -> int:
         """When at the latest what is due at an instant has been read by a client."""
@@ -61,11 +61,11 @@ class Delays:
         if each.unread:
             key = ("read", each.number)
             chain = self._chained(key, lambda: self.reading(each))
-        return _put_off(due + self._slow(due), chain)
+        return self._at(due, chain)
 
     def everywhere(self, due: int) -> int:
         """When at the latest what is due at an instant has come, whichever worker it takes."""
-        return _put_off(due + self._slow(due), self._chains["all"])
+        return self._at(due, self._chains["all"])
 
     def read_without_faults(self, due: int, each: Transcript) -> int:
         """When it would have been read at the latest, had there been no faults, on this machine."""
@@ -114,11 +114,18 @@ class Delays:
     def _unread(self, each: Transcript) -> list[Window]:
         return [Window(start, end, end + self._bounds.recovery) for start, end in each.unread]
 
+    def _at(self, due: int, chain: Chain) -> int:
+        """When it has come: what is put off to an instant at which everything is slow comes later by that."""
+        at = _put_off(due, chain)
+        return _put_off(at + self._slow(at), chain)
+
     def _slow(self, due: int) -> int:
         return max((each.slow for each in self._slowing if each.span.start <= due <= each.span.end), default=0)
 
     def _window(self, trouble: Trouble) -> Window:
-        return Window(*trouble.span, trouble.span.end + self._bounds.recovery)
+        recovered = trouble.span.end + self._bounds.recovery
+        # To connect, to follow, to read, and to tell come one after another.
+        return Window(*trouble.span, recovered + 3 * max(self._slow(trouble.span.end), self._slow(recovered)))
 
 
 def _chain(windows: Iterable[Window]) -> Chain:

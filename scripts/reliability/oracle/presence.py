@@ -155,6 +155,8 @@ class Presence:
         told = sorted(heard, key=lambda each: each[:2])
         found: list[Span] = []
         for answered, said, each in told:
+            if self._dies_with(each, answered):
+                continue
             last = max((span.end for span in found if span.start <= answered), default=0)
             start, end = self._told(answered, last), said.sent - said.ago + idle
             for trouble in self._delays.troubles_of(each.worker):
@@ -168,6 +170,11 @@ class Presence:
                 start = self._delays.late(start + self._bounds.transit, each.worker)
             found = union([*found, Span(start, end)])
         return found
+
+    def _dies_with(self, each: Transcript, answered: int) -> bool:
+        """Whether input that Redis was told, and lost, ended with its connection: only who is there tells it again."""
+        outage = self._delays.outage_at(answered)
+        return outage is not None and self._delays.is_lost(answered) and self._open_until(each) < outage.recovered
 
     def _told(self, answered: int, last: int) -> int:
         """When Redis surely knew of input that a worker knew of, when he would have idled at `last` without it.
