@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reliability.oracle.bounds import Bounds
@@ -60,3 +62,20 @@ class People:
         )
         self.transcripts.append(each)
         return each
+
+
+def place(transcripts: Iterable[Transcript]) -> None:
+    """Say of each connection which worker it was on, as the balancer said of most that the same process welcomed.
+
+    It says nothing of those that it was not asked about in time, and of a port that is used again sometimes what was.
+    """
+    of_process: defaultdict[str, list[Transcript]] = defaultdict(list)
+    for each in transcripts:
+        welcome = next((said.message for said in each.received if said.message["type"] == "welcome"), None)
+        if welcome is not None:
+            process, _, _ = welcome["connection"].partition("-")
+            of_process[process].append(each)
+    for connections in of_process.values():
+        said = Counter(each.worker for each in connections if each.worker)
+        for each in connections if said else ():
+            each.worker = said.most_common(1)[0][0]

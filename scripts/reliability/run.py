@@ -23,6 +23,7 @@ from reliability.oracle.judge import judge
 from reliability.oracle.record import Record, Trouble
 from reliability.oracle.spans import Span
 from reliability.oracle.verdict import Verdict
+from reliability.people import place
 from reliability.schedule import ENTRY_S, Schedule
 from reliability.stage import Stage
 from reliability.topologies import TOPOLOGIES
@@ -114,6 +115,7 @@ class _Run:
         await self._crowd.end()
         record = Record(self._bounds, span, {team: idle_s * 1000 for team, idle_s in self._schedule.teams.items()})
         record.transcripts = self._crowd.people.transcripts
+        place(record.transcripts)
         record.troubles = sorted(self._troubles, key=lambda trouble: trouble.span)
         record.busy = self._machine.busy
         return record, sweep_lag

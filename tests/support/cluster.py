@@ -177,6 +177,8 @@ class Cluster:
             for client in self.clients():
                 with contextlib.suppress(redis.ResponseError):
                     _cluster(client, "SETSLOT", slot, "NODE", ids[new])
+        # Replicas hear of it from others.
+        self._await(lambda: all(_owner_port(client, slot) == self._port_of(to) for client in self.clients()))
 
     def announce(self, ports: Sequence[int]) -> None:
         """Every server says that it is at another port, where something stands in front of it; tests still find it."""
@@ -253,13 +255,15 @@ class Cluster:
 
     def _owner_port(self, slot: int) -> int:
         for client in self.clients():
-            for first, last, master, *_ in _cluster(client, "SLOTS"):
-                if first <= slot <= last:
-                    return int(master[1])
+            if port := _owner_port(client, slot):
+                return port
         raise AssertionError(f"Expected somebody to have slot {slot}, got nobody")
 
     def _owner_ports(self, client: redis.Redis) -> set[int]:
         return {int(master[1]) for _, _, master, *_ in _cluster(client, "SLOTS")}
+
+    def _port_of(self, node: Valkey) -> int:
+        return next((port for port, announced in self._announced.items() if announced is node), node.tcp_port)
 
     def _at(self, port: int) -> Valkey:
         return self._announced.get(port) or next(node for node in self.nodes if node.tcp_port == port)
@@ -279,6 +283,12 @@ def index_of(team: str) -> str:
 
 def _cluster(client: redis.Redis, *words: object) -> Any:
     return client.execute_command("CLUSTER", *words)  # type: ignore[no-untyped-call]
+
+
+def _owner_port(client: redis.Redis, slot: int) -> int:
+    """Where a server believes a slot to be; 0: nowhere."""
+    ranges = _cluster(client, "SLOTS")
+    return next((int(master[1]) for first, last, master, *_ in ranges if first <= slot <= last), 0)
 
 
 def _migrate(source: redis.Redis, to: Valkey, keys: list[str]) -> None:

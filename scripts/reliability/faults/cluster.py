@@ -53,6 +53,12 @@ def _moved(tag_of: Callable[[str], str]) -> CarryOut:
     return carry_out
 
 
+def _start_empty(server: Valkey) -> None:
+    # What it once had from a master whose replica it was is on its disk.
+    server.forget()
+    server.start()
+
+
 @asynccontextmanager
 async def _without_successor(cluster: Cluster, master: Valkey) -> AsyncIterator[None]:
     """Nobody takes a master's place, as if it had no replica."""
@@ -89,7 +95,7 @@ FAULTS: Final = (
     _fault(
         "shard-kill",
         "a master without a replica is killed and comes back without its data",
-        _lost(Valkey.kill, Valkey.start, Loss.LAST_WRITES),
+        _lost(Valkey.kill, _start_empty, Loss.EVERYTHING),
         (1, 6),
     ),
     _fault("slot-move", "the slot of a team is moved to another master while people work", _moved(str)),

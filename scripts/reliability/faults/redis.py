@@ -23,7 +23,7 @@ def _kill(*, empty: bool) -> CarryOut:
                 server.forget()
         await asyncio.sleep(hit.for_s)
         await asyncio.gather(*(asyncio.to_thread(server.start) for server in killed))
-        loss = Loss.LAST_WRITES if empty else Loss.NOTHING
+        loss = Loss.EVERYTHING if empty else Loss.NOTHING
         return [Trouble(hit.fault, Span(at, now_ms()), outage=True, loss=loss)]
 
     return carry_out
@@ -91,7 +91,7 @@ FAULTS: Final = (
     _fault("redis-kill-empty", "Redis comes back without its data", _kill(empty=True), (0.2, 4), alone=True),
     _fault("redis-stop", "Redis stands still (SIGSTOP) for 3 s", _stop, (3, 3), alone=True),
     _fault("redis-stop-long", "Redis stands still for more than two leases", _stop, (14, 16), alone=True),
-    _fault("flushall", "`FLUSHALL`", _told("FLUSHALL", loss=Loss.LAST_WRITES)),
+    _fault("flushall", "`FLUSHALL`", _told("FLUSHALL", loss=Loss.EVERYTHING)),
     _fault("client-kill-normal", "`CLIENT KILL TYPE normal`", _told(*_KILL_NORMAL, replicas=True)),
     _fault("client-kill-pubsub", "`CLIENT KILL TYPE pubsub`", _told(*_KILL_PUBSUB, replicas=True)),
     _fault("script-flush", "`SCRIPT FLUSH`", _told("SCRIPT", "FLUSH", outage=False, replicas=True)),

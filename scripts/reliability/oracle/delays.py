@@ -31,8 +31,9 @@ class Delays:
         outages = [self._window(trouble) for trouble in record.troubles if trouble.outage and trouble.worker is None]
         self._all, self._busy, self._outages = sorted([*busy, *outages]), busy, outages
         self._of: dict[str | None, list[Window]] = {}
-        lossy = [each for each in record.troubles if each.loss is Loss.LAST_WRITES]
+        lossy = [each for each in record.troubles if each.loss is not Loss.NOTHING]
         self._losses = [self._window(each)._replace(start=each.span.start - 1_000) for each in lossy]
+        self._wiped = [self._window(each) for each in lossy if each.loss is Loss.EVERYTHING]
         # Asked for each of millions of tellings.
         self._chains: dict[object, Chain] = {"busy": _chain(busy), "all": _chain(self._all)}
 
@@ -102,6 +103,10 @@ class Delays:
     def losses(self) -> list[Window]:
         """From when on writes may be lost, and until when that is made good."""
         return self._losses
+
+    def wiped(self) -> list[Window]:
+        """When everything was lost, however long ago it was written, and when what is still known was made good."""
+        return self._wiped
 
     def _through(self, worker: str | None) -> Chain:
         return self._chained(("through", worker), lambda: self.windows(worker))

@@ -139,7 +139,8 @@ class Presence:
                 return True
             if logout.worker in (None, *each.ended) and each.ended and self._delays.is_out(logout.at, each.span):
                 return True
-        return any(logout.at <= recovered for _, _, recovered in self._delays.losses())
+        wiped = any(logout.at <= recovered for _, _, recovered in self._delays.wiped())
+        return wiped or any(start - reach <= logout.at <= recovered for start, _, recovered in self._delays.losses())
 
     def _logouts(self, user: str) -> list[Logout]:
         """All sign-outs of a user."""
@@ -166,6 +167,9 @@ class Presence:
                 elif answered < trouble.span.start < end:
                     # Told at least every quarter of the timeout: what is newer died with the worker.
                     end -= idle // 4 + self._bounds.renewal
+            for wipe in self._delays.wiped():
+                if answered < wipe.start < end and self._open_until(each) < wipe.recovered:
+                    end = wipe.start
             if last < start and said.sent != each.opened:
                 start = self._delays.late(start + self._bounds.transit, each.worker)
             found = union([*found, Span(start, end)])

@@ -80,6 +80,7 @@ class Loss(Enum):
 
     NOTHING = "nothing"
     LAST_WRITES = "what was written in its last second"
+    EVERYTHING = "all that nobody knows who is still connected, and no roster has"
 
 
 @dataclass(frozen=True, slots=True)
