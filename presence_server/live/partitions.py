@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from presence_server.live.partition import Partition
 from presence_server.store.hold import Hold
 from presence_server.store.link import OutOfReach
 from presence_server.store.slots import number_of
+
+# A shard that has just been lost is not known to be: where another can tell, it is not waited for.
+_OTHER_S: Final = 0.25
 
 
 class Partitions:
@@ -82,10 +85,16 @@ class Partitions:
 
     async def is_signed_out(self, user: str, session: str) -> bool:
         """Tell whether a session is signed out for good; waits until somebody who knows is within reach."""
-        homes = self._homes(user)
-        reachable = [home for home in homes if home.store.open] or homes[:1]
-        found = await asyncio.gather(*[home.store.is_signed_out(user, session) for home in reachable])
-        return any(found)
+        asked = [home.store.is_signed_out(user, session) for home in self._homes(user)]
+        try:
+            found, others = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            if others and not any(each.result() for each in found):
+                more, _ = await asyncio.wait(others, timeout=_OTHER_S)
+                found |= more
+            return any(each.result() for each in found)
+        finally:
+            for each in asked:
+                each.cancel()
 
     async def signed_out(self, sessions: Sequence[tuple[str, str]]) -> list[bool]:
         """Tell of each user and session whether it is signed out for good, past whatever waits.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from presence_server.store.cluster.cluster import PARTITIONS
 from presence_server.store.lane import PATIENCE_S
-from presence_server.store.slots import slot_of
+from presence_server.store.slots import Partition, number_of, slot_of
 from tests.conftest import NewSite
 from tests.support.cluster import Cluster, index_of
 from tests.support.timing import GRACE_S, LEASE_S, SLACK_S, SOON_S
@@ -228,3 +230,62 @@ async def test_a_replica_takes_over_without_the_last_writes(new_cluster: NewClus
     assert not [each for each in juan.of_type("feed") if each.get("team") != team]
     await ana.end()
     await maria.sees("ana", "offline", reason="disconnected", within_s=GRACE_S + LEASE_S + AGAIN_S)
+
+
+async def test_one_shard_comes_back_empty_while_another_stands_still(
+    new_cluster: NewCluster, new_site: NewSite
+) -> None:
+    """Who has signed out is remembered in two places, of which one is empty then and one does not answer."""
+    cluster = new_cluster()
+    emptied, still = cluster.nodes[0], cluster.nodes[1]
+    team = cluster.team_on(emptied)
+    homes = [number for number in range(PARTITIONS // 2) if _nodes_of(cluster, number) == [emptied, still]]
+    names = (f"user-{number}" for number in itertools.count())
+    maria, juan, eva = itertools.islice((name for name in names if number_of(name, PARTITIONS) in homes), 3)
+    site = await new_site(workers=2, redis_url=cluster.url)
+    one = await site.connect(maria, teams=[team], on=0)
+    other = await site.connect(juan, teams=[team], on=1)
+    await one.sees_all({maria: "online", juan: "online"}, team=team)
+    emptied.kill()
+    await one.expect("feed", live=False, team=team, within_s=AGAIN_S)
+    emptied.forget()
+    emptied.start()
+    still.pause()
+    try:
+        await one.expect("feed", live=True, team=team, within_s=AGAIN_S)
+        await one.choose("busy")
+        await other.sees(maria, "busy", team=team, within_s=AGAIN_S)
+        late = await site.connect(eva, teams=[team], on=1)
+        await late.sees_all({maria: "busy", juan: "online", eva: "online"}, team=team)
+        await one.sees(eva, "online", team=team)
+    finally:
+        still.resume()
+    one.never_saw(juan, "offline", team=team)
+
+
+def _nodes_of(cluster: Cluster, number: int) -> list[Valkey]:
+    """The servers of the two partitions in which sign-outs of some users are kept."""
+    count = PARTITIONS
+    return [cluster.master_of(Partition(each, count).tag) for each in (number, number + count // 2)]
+
+
+async def test_nobody_waits_for_a_shard_that_stands_still_and_has_nothing_of_his_team(
+    new_cluster: NewCluster, new_site: NewSite
+) -> None:
+    """Who has signed out is remembered there, too."""
+    cluster = new_cluster()
+    still, well = cluster.nodes[0], cluster.nodes[1]
+    team = cluster.team_on(well)
+    homes = [number for number in range(PARTITIONS // 2) if _nodes_of(cluster, number) == [still, well]]
+    names = (f"user-{number}" for number in itertools.count())
+    users = list(itertools.islice((name for name in names if number_of(name, PARTITIONS) in homes), 3))
+    site = await new_site(workers=2, redis_url=cluster.url)
+    watcher = await site.connect("watcher", teams=[team])
+    still.pause()
+    try:
+        # The first before anybody has noticed that the shard does not answer.
+        for number, user in enumerate(users):
+            await site.connect(user, teams=[team], sid="s1", on=number % 2)
+            await watcher.sees(user, "online", team=team)
+    finally:
+        still.resume()

@@ -49,8 +49,9 @@ class _Requests:
             self._found(Kind.CLOSED, each, Span(each.ended, each.ended), "", f"closed with {each.code}")
 
     def answered(self, each: Transcript) -> None:
-        """Each request is answered, within the ten seconds for which it may wait for Redis."""
+        """Each request is answered, at once where nothing is in the way, or after ten seconds of waiting for Redis."""
         answers, delays = each.answers(), self._expectations.of(*each.teams).delays
+        self._check_prompt(each, Span(each.opened, each.welcomed or each.ended), "hello")
         for said in each.sent:
             identity = said.message.get("id")
             if said.message["type"] not in _REQUESTS or identity is None:
@@ -60,8 +61,17 @@ class _Requests:
             due = delays.read(due, each)
             if answer is None and due < min(each.ended, self._record.span.end):
                 self._found(Kind.UNANSWERED, each, Span(said.at, due), "", f"no answer to {dict(said.message)}")
-            elif answer is not None and answer.message.get("code", "unavailable") not in _EXPECTED_ERRORS:
-                self._found(Kind.FORBIDDEN, each, Span(said.at, answer.at), "", f"{answer.message} to {said.message}")
+            elif answer is not None:
+                self._check_prompt(each, Span(said.at, answer.at), said.message["type"])
+                if answer.message.get("code", "unavailable") not in _EXPECTED_ERRORS:
+                    text = f"{answer.message} to {said.message}"
+                    self._found(Kind.FORBIDDEN, each, Span(said.at, answer.at), "", text)
+
+    def _check_prompt(self, each: Transcript, waited: Span, what: str) -> None:
+        by = self._expectations.of(*each.teams).delays.read(waited.start + self._bounds.agreement, each)
+        if by < waited.end <= self._record.span.end:
+            text = f"{what} waited for {total_ms([waited]) / 1000:.1f} s"
+            self._found(Kind.UNANSWERED, each, Span(by, waited.end), "", text)
 
     def told_of_himself(self, each: Transcript) -> None:
         """`self` says what he chose last, to a new connection all that was acknowledged before (section 5)."""
