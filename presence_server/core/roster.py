@@ -174,6 +174,27 @@ class Roster:
         self.mark = mark
         self.floor = floor
 
+    def agrees(self, changes: Iterable[Change]) -> bool:
+        """Tell whether a complete read has, of all that is no newer than this roster, just what the roster has.
+
+        Otherwise something that the roster knows was lost, and its number may be that of another change by now.
+        """
+        missing = {user for user, _ in self.visible()}
+        for change in changes:
+            missing.discard(change.user)
+            entry = self._users.get(change.user)
+            if change.version > self.mark.version:
+                continue
+            if entry is None:
+                # Whoever is offline may have been forgotten here, or there.
+                agrees = change.status == OFFLINE
+            else:
+                found = (change.version, change.status, change.since, change.chosen)
+                agrees = found == (entry.version, entry.status, entry.since, entry.chosen)
+            if not agrees:
+                return False
+        return not missing
+
     def continues(self, epoch: str, version: int) -> bool:
         """Tell whether a view at that position can be brought up to date with a delta."""
         return epoch == self.mark.epoch and self.floor <= version <= self.mark.version

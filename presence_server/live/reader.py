@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from presence_server.core.roster import NO_MARK, Change, Mark, News, Roster
 from presence_server.store.operations import restore
 from presence_server.store.store import Store
 from presence_server.store.types import Page
+
+
+class _Whole(NamedTuple):
+    """A complete read: everybody, in the order of versions, the last page, and whom of this worker Redis holds."""
+
+    changes: list[Change]
+    last: Page
+    held: frozenset[tuple[str, str]]
 
 
 class Listener(Protocol):
@@ -48,6 +56,7 @@ class Reader:
         roster: what Redis has, as far as known.
         idle_timeout_ms, grace_ms: the team's settings.
         found_fork: whether a message has told of another history than the roster's.
+        doubted: whether Redis may have such a one where it stands further than the roster.
     """
 
     def __init__(self, team: str, store: Store, listener: Listener) -> None:
@@ -55,7 +64,7 @@ class Reader:
         self.roster = Roster()
         self.idle_timeout_ms = 0
         self.grace_ms = 0
-        self.found_fork = False
+        self.found_fork = self.doubted = False
         self._store = store
         self._listener = listener
 
@@ -78,17 +87,21 @@ class Reader:
             self._listener.forked()
             return False
         if mark.epoch != mine.epoch:
-            self.found_fork = False
+            self.found_fork = self.doubted = False
             if mine != NO_MARK:
                 # Another history: whom Redis has lost is put back before anybody is shown the new one.
                 await self.restore()
                 self._listener.forked()
             return await self._read_all()
+        if self.doubted and mark.version > mine.version:
+            whole = await self._collect()
+            self.found_fork |= whole is not None and not self.roster.agrees(whole.changes)
         if self.found_fork or forked(mark, mine):
-            self.found_fork = False
+            self.found_fork = self.doubted = False
             await self._store.repairs.new_epoch(self.team, mine.epoch, mine.version)
             self._listener.forked()
             return False
+        self.doubted = False
         if page.standing.floor > mine.version:
             return await self._read_all()
         while True:
@@ -102,6 +115,17 @@ class Reader:
                 return False
 
     async def _read_all(self) -> bool:
+        whole = await self._collect()
+        if whole is None:
+            return False
+        self.roster.replace(whole.changes, whole.last.standing.mark, whole.last.standing.floor)
+        self._listener.replaced()
+        self._configure(whole.last)
+        self._listener.read_again(whole.held, None)
+        return True
+
+    async def _collect(self) -> _Whole | None:
+        """Read all there is; None where the history is another one than at the start."""
         changes: dict[str, Change] = {}
         page = await self._store.reads.changes(self.team, 0)
         first = page.standing.mark.epoch
@@ -112,15 +136,10 @@ class Reader:
                 changes.pop(change.user, None)
                 changes[change.user] = change
             if page.standing.mark.epoch != first:
-                return False
+                return None
             if not page.more:
-                break
+                return _Whole(list(changes.values()), page, frozenset(held))
             page = await self._store.reads.changes(self.team, page.changes[-1].version)
-        self.roster.replace(changes.values(), page.standing.mark, page.standing.floor)
-        self._listener.replaced()
-        self._configure(page)
-        self._listener.read_again(frozenset(held), None)
-        return True
 
     async def restore(self) -> None:
         """Write the roster back where Redis does not have it (see restore.lua).

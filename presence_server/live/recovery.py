@@ -69,6 +69,8 @@ class Recovery:
         self._say = say
         self._clock = clock
         self._breaks = 0
+        # The run id of the Redis that everything was read from last; empty before.
+        self._server = ""
         self._needed = asyncio.Event()
         self._needed.set()
 
@@ -108,12 +110,17 @@ class Recovery:
             team.replica.pause()
         await self._store.link.reset()
         claim = await self._heart.next()
+        server = await self._store.reads.server()
+        if self._server not in ("", server.run_id):
+            # What the one before it had last, and has told, may be lost with it.
+            for team in self._teams.followed():
+                team.replica.doubt()
         await self._feed.connect()
         lost = self._heart.born not in ("", claim.born)
         if lost:
             claim = await self._write_back()
         if lost or not self._heart.born:
-            await self._settle(claim, lost=lost)
+            await self._settle(claim, young=lost or server.uptime_s < YOUNG_S)
         followed = self._teams.followed()
         await self._audit.look(followed)
         current = [team for team in followed if not lost and self._audit.is_current(team)]
@@ -121,7 +128,7 @@ class Recovery:
             team.replica.go_on()
         others = [team for team in followed if team not in set(current)]
         await asyncio.gather(*[self._read(team) for team in others])
-        self._heart.born = claim.born
+        self._heart.born, self._server = claim.born, server.run_id
 
     async def _read(self, team: Team) -> None:
         try:
@@ -150,9 +157,8 @@ class Recovery:
                 await team.replica.restore()
             self._store.retell(team.name)
 
-    async def _settle(self, claim: Claim, *, lost: bool) -> None:
+    async def _settle(self, claim: Claim, *, young: bool) -> None:
         """Wait until the other workers have had the time to write back what they know."""
-        young = lost or await self._store.reads.uptime_s() < YOUNG_S
         until_ms = claim.born_ms + SETTLE_MS if young else 0
         give_up_s = self._clock() + PATIENCE_S
         while (claim.now_ms < until_ms or claim.restoring) and self._clock() < give_up_s:

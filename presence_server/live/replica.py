@@ -19,7 +19,7 @@ import orjson
 from presence_server.core.roster import NO_MARK, Change, Mark, Update, Verdict
 from presence_server.live.counters import ResyncCause
 from presence_server.live.reader import Listener, Reader, forked
-from presence_server.store.link import OutOfReach, Refused
+from presence_server.store.link import Moving, OutOfReach, Refused
 from presence_server.store.store import Store
 
 # A reply may overtake the message of its own change; only what is still missing after so long was lost.
@@ -148,9 +148,17 @@ class Replica:
             self._sync.cancel()
             self._sync = None
 
+    def doubt(self) -> None:
+        """Redis is another server than before: it may never have had the last of what this worker was told.
+
+        Where it stands as far as the roster, or not so far, shows that. Where it stands further, the number of what was
+        lost may be that of something else by now, which nobody would be told: so everybody is compared.
+        """
+        self._reader.doubted = True
+
     def go_on(self) -> None:
         """The roster is what Redis has, as a look at its mark has told: go on with what came meanwhile."""
-        self.live = True
+        self.live, self._reader.doubted = True, False
         if self.broken:
             self.broken = False
             self._listener.refused(False)
@@ -204,6 +212,8 @@ class Replica:
                 await self.read()
                 return
             except Refused as exc:
+                if not isinstance(exc, Moving):
+                    self.doubt()
                 if not self.broken:
                     logger.error("Redis refused to let team %s be read: %s", self.team, exc)
                     self.broken = True

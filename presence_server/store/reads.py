@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from presence_server.store.caller import Caller
 from presence_server.store.lease import Lease
@@ -15,6 +15,18 @@ from presence_server.store.types import Page, Standing
 NEVER: Final = 2**53
 
 Suspect = Callable[[str, Standing], None]
+
+
+class Server(NamedTuple):
+    """A process of Redis.
+
+    Attributes:
+        run_id: another one after a restart, and after a failover.
+        uptime_s: how long it has been running.
+    """
+
+    run_id: str
+    uptime_s: int
 
 
 class Reads:
@@ -75,7 +87,13 @@ class Reads:
         commands = [("EXISTS", self._caller.keys.signed_out(user, session)) for user, session in sessions]
         return [reply == 1 for reply in await self._caller.link.execute(commands)] if commands else []
 
-    async def uptime_s(self) -> int:
-        """How long Redis has been running, seconds."""
+    async def server(self) -> Server:
+        """Which server it is that answers.
+
+        Raises:
+            OutOfReach: Redis is.
+            Refused: Redis would not do it.
+        """
         info: bytes = (await self._caller.link.execute([("INFO", "server")]))[0]
-        return next(int(line.partition(b":")[2]) for line in info.splitlines() if line.startswith(b"uptime_in_seconds"))
+        found = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
+        return Server(found[b"run_id"].decode(), int(found[b"uptime_in_seconds"]))

@@ -94,6 +94,44 @@ async def test_a_fork_under_the_same_number_becomes_a_new_epoch(team: Team, othe
     assert team.status_of("maria") == "online"
 
 
+async def test_another_server_that_stands_further_has_lost_nothing(team: Team, other: Party) -> None:
+    await other.join("maria")
+    await is_current(team, other)
+    epoch = team.mark.epoch
+    team.replica.pause()
+    team.replica.doubt()
+    await other.join("juan")
+    await other.choose("maria", "busy")
+    await team.replica.read()
+    await is_current(team, other)
+    assert (team.status_of("maria"), team.status_of("juan"), team.mark.epoch) == ("busy", "online", epoch)
+
+
+async def test_another_server_that_stands_further_has_lost_what_was_told(
+    team: Team, other: Party, client: redis.Redis
+) -> None:
+    """What had the lost number is somebody else's change by now, and nobody would be told of it."""
+    await other.join("maria")
+    await is_current(team, other)
+    before = {str(key): client.dump(key) for key in client.scan_iter(f"*{{{TEAM}}}*")}
+    await other.join("juan")
+    await is_current(team, other)
+    mark = team.mark
+    team.replica.pause()
+    team.replica.doubt()
+    client.delete(*client.scan_iter(f"*{{{TEAM}}}*"))
+    for key, dumped in before.items():
+        assert dumped is not None
+        client.restore(key, 0, dumped)
+    other.holds.clear()
+    await other.join("ana")
+    await other.join("eva")
+    await team.replica.read()
+    await is_current(team, other)
+    assert team.mark.epoch != mark.epoch
+    assert [team.status_of(user) for user in ("maria", "ana", "eva")] == ["online"] * 3
+
+
 async def test_another_epoch_is_read_whole(team: Team, other: Party) -> None:
     await other.join("maria")
     await is_current(team, other)

@@ -133,5 +133,6 @@ async def test_marks_of_many_teams_are_a_few_plain_commands(party: Party) -> Non
     assert await party.store.reads.marks([]) == []
 
 
-async def test_redis_tells_how_long_it_has_been_up(party: Party) -> None:
-    assert 0 <= await party.store.reads.uptime_s() < 86_400
+async def test_redis_tells_which_server_it_is_and_how_long_it_has_been_up(party: Party) -> None:
+    found = await party.store.reads.server()
+    assert (len(found.run_id), 0 <= found.uptime_s < 86_400) == (40, True)

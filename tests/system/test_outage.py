@@ -108,6 +108,35 @@ async def test_redis_comes_back_without_its_latest_writes(new_site: NewSite, new
     _nobody_saw_anybody_offline(people)
 
 
+async def test_what_was_lost_may_have_been_overtaken(new_site: NewSite, new_valkey: Callable[..., Valkey]) -> None:
+    """Who knew of it stands still meanwhile, and comes back when its number is another change's."""
+    valkey = new_valkey(persistent=True)
+    site = await new_site(workers=2, valkey=valkey)
+    people = await _people(site)
+    await asyncio.to_thread(valkey.stop)
+    valkey.keep_copy()
+    await asyncio.to_thread(valkey.start)
+    await _feed(people, True, within_s=AGAIN_S + SLACK_S)
+    await site.converges(within_s=AGAIN_S)
+    maria = people["user0"]
+    juan = await site.connect("juan", on=1)
+    await maria.sees("juan", "online")
+    site.workers[0].pause()
+    site.workers[1].kill()
+    valkey.kill()
+    valkey.restore_copy()
+    await asyncio.to_thread(valkey.start)
+    await asyncio.to_thread(site.workers[1].start)
+    await juan.closed(1006)
+    await site.connect("ana", on=1)
+    eva = await site.connect("eva", on=1)
+    await eva.sees("ana", "online")
+    site.workers[0].resume()
+    everybody = EXPECTED | {"ana": "online", "eva": "online"}
+    await maria.sees_all(everybody, within_s=AGAIN_S + SLACK_S)
+    await eva.sees_all(everybody)
+
+
 async def test_redis_is_away_for_longer_than_the_lease(new_site: NewSite, new_valkey: Callable[..., Valkey]) -> None:
     """Gone for two leases and a grace: an outage is never a mass sign-out."""
     valkey = new_valkey(persistent=True)
