@@ -82,6 +82,7 @@ def judge_again(directory: Path) -> Outcome:
     """Judge what was seen in a run before: that needs no server, and the oracle may have changed."""
     with gzip.open(directory / _RECORD) as file:
         record, sweep_lag = pickle.load(file)
+    record.bounds = Bounds()
     return Outcome(judge(record), record, sweep_lag)
 
 

@@ -127,7 +127,7 @@ class Tab:
 
     async def renew(self) -> None:
         if (line := self._ready()) is not None:
-            await line.ask("renew", token=self._token())
+            await line.ask("renew", token=self._token(line.transcript.session))
 
     async def watch(self, team: str, users: list[str] | None) -> None:
         """Look at some users alone; None: at all again."""
@@ -191,7 +191,7 @@ class Tab:
         self._last = line.transcript
         self._people.lines[line.port] = line.transcript
         self._unanswered.clear()
-        hello: dict[str, Any] = {"token": self._token(), "idle_ms": self._idle()}
+        hello: dict[str, Any] = {"token": self._token(self._session.id), "idle_ms": self._idle()}
         hello |= {"resume": self._points} if self._points else {}
         hello |= {"watch": self._watched} if self._watched else {}
         hello |= {"replaces": self._connection_id} if self._connection_id else {}
@@ -252,8 +252,8 @@ class Tab:
         line = self._line
         return line if line is not None and not line.is_over and self._welcomed.is_set() else None
 
-    def _token(self) -> str:
-        return mint(self._session.user, self._session.teams, sid=self._session.id, secret=SECRET, ttl_s=_TOKEN_S)
+    def _token(self, session: str) -> str:
+        return mint(self._session.user, self._session.teams, sid=session, secret=SECRET, ttl_s=_TOKEN_S)
 
     def _stop(self) -> asyncio.Future[list[BaseException | None]]:
         """Let nothing more be done of itself; what is returned is done when that is so."""

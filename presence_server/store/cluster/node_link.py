@@ -14,6 +14,8 @@ from presence_server.store.link import Command, Link, OutOfReach
 
 # Commands in one pipeline, unless somebody asks for more at once.
 _AT_MOST: Final = 200
+# Between attempts to reach a node that did not answer.
+_AGAIN_S: Final = 0.1
 
 _Asked: TypeAlias = tuple[Sequence[Command], asyncio.Future[list[Any]]]
 
@@ -31,16 +33,17 @@ class NodeLink:
         self._pipelines: set[asyncio.Task[None]] = set()
         # Why the last pipeline failed; empty if it did not.
         self._silent = ""
+        self._trying: asyncio.Task[None] | None = None
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands in order; gives their replies, errors in their places.
 
-        As long as a node does not answer, it is tried by one pipeline at a time, and nobody waits behind that.
+        As long as a node does not answer, nobody waits for it: it is tried apart, again and again.
 
         Raises:
             OutOfReach: the node is; any of the commands may or may not have been carried out.
         """
-        if self._silent and self._pipelines:
+        if self._silent:
             raise OutOfReach(f"no answer a moment ago: {self._silent}")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Any]] = loop.create_future()
@@ -51,7 +54,7 @@ class NodeLink:
 
     async def close(self) -> None:
         """Close its connections."""
-        await tasks.end(self._pipelines)
+        await tasks.end([*self._pipelines, *([self._trying] if self._trying else [])])
         await self.link.close()
 
     def _flush(self) -> None:
@@ -70,7 +73,6 @@ class NodeLink:
             replies = await self.link.exchange([command for commands, _ in portion for command in commands])
         except BaseException as exc:
             failure = exc if isinstance(exc, OutOfReach) else OutOfReach("the connection was closed")
-            self._silent = str(failure)
             for _, future in portion:
                 if not future.done():
                     future.set_exception(failure)
@@ -78,9 +80,30 @@ class NodeLink:
                     future.exception()
             if not isinstance(exc, OutOfReach):
                 raise
+            self._fell_silent(exc)
             return
-        self._silent = ""
         for commands, future in portion:
             mine, replies = replies[: len(commands)], replies[len(commands) :]
             if not future.done():
                 future.set_result(mine)
+
+    def _fell_silent(self, exc: OutOfReach) -> None:
+        self._silent = str(exc)
+        if self._trying is None:
+            self._trying = asyncio.get_running_loop().create_task(self._try_again())
+        if isinstance(exc.__cause__, TimeoutError):
+            # What was sent after that will not be answered sooner.
+            for pipeline in self._pipelines - {asyncio.current_task()}:
+                pipeline.cancel()
+
+    async def _try_again(self) -> None:
+        try:
+            while self._silent:
+                try:
+                    await self.link.exchange([("TIME",)])
+                    self._silent = ""
+                except OutOfReach as exc:
+                    self._silent = str(exc)
+                    await asyncio.sleep(_AGAIN_S)
+        finally:
+            self._silent, self._trying = "", None

@@ -44,6 +44,9 @@ class Choices:
             if each.status == status:
                 after = [other.done for other in made if other.certain and other.asked >= each.done and other != each]
                 spans.append(Span(each.asked, min(after, default=FOREVER)))
+        if lossy and status == "online":
+            # A worker that has just begun knows of nothing that was there before.
+            spans += (Span(start, recovered) for start, _, recovered in self._delays.wiped())
         return union(spans)
 
     def _take(self, each: Transcript) -> None:

@@ -107,9 +107,12 @@ class _Judge:
     def _check_told(self, view: View, team: str, user: str, since: int, status: str, following: int) -> None:
         if view.first is None or since < view.first:
             return
-        delays = self._expectations.of(team).delays
+        expected = self._expectations.of(team)
+        delays = expected.delays
         by = delays.read(since + self._bounds.agreement, view.transcript)
         shown = view.at(user, by)
+        if expected.presence.is_over(view.transcript, by):
+            return
         if by < following and shown is not None and shown.since < since and shown.status != status:
             text = f"not told that he is {status}, showed {shown.status}"
             self.verdict.findings.append(

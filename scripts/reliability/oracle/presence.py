@@ -156,7 +156,7 @@ class Presence:
         told = sorted(heard, key=lambda each: each[:2])
         found: list[Span] = []
         for answered, said, each in told:
-            if self._dies_with(each, answered):
+            if self._dies_with(each, answered) or self.is_over(each, said.sent):
                 continue
             last = max((span.end for span in found if span.start <= answered), default=0)
             start, end = self._told(answered, last), said.sent - said.ago + idle
@@ -174,6 +174,10 @@ class Presence:
                 start = self._delays.late(start + self._bounds.transit, each.worker)
             found = union([*found, Span(start, end)])
         return found
+
+    def is_over(self, each: Transcript, at: int) -> bool:
+        """Whether its session had signed out by then: if nobody has told the connection yet, it counts no more."""
+        return any(logout.session == each.session and logout.at <= at for logout in self.logouts(each.user))
 
     def _dies_with(self, each: Transcript, answered: int) -> bool:
         """Whether input that Redis was told, and lost, ended with its connection: only who is there tells it again."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final
 
+from reliability.oracle.delays import Window
 from reliability.oracle.expectations import Expectations
 from reliability.oracle.record import End, Record, Said, Transcript
 from reliability.oracle.spans import FOREVER, Span, common, prolonged, total_ms, union, without
@@ -68,7 +70,9 @@ class _Requests:
                     self._found(Kind.FORBIDDEN, each, Span(said.at, answer.at), "", text)
 
     def _check_prompt(self, each: Transcript, waited: Span, what: str) -> None:
+        # What has waited for the end of a fault is carried out after it.
         by = self._expectations.of(*each.teams).delays.read(waited.start + self._bounds.agreement, each)
+        by += self._bounds.agreement
         if by < waited.end <= self._record.span.end:
             text = f"{what} waited for {total_ms([waited]) / 1000:.1f} s"
             self._found(Kind.UNANSWERED, each, Span(by, waited.end), "", text)
@@ -82,7 +86,8 @@ class _Requests:
             team, chosen = said.message["team"], said.message["chosen"]
             late = 0 if team not in seen else self._bounds.agreement
             seen.add(team)
-            if said.message["idle_timeout_ms"] != self._record.idle[team]:
+            wiped = self._expectations.of(team).delays.wiped()
+            if said.message["idle_timeout_ms"] != self._record.idle[team] and not _in_any(said.at, wiped):
                 self._found(Kind.FORBIDDEN, each, Span(said.at, said.at), team, f"the team's timeout is lost: {said}")
             if self._may_be_chosen(each, team, chosen, said, late, lossy=False):
                 continue
@@ -123,3 +128,7 @@ class _Requests:
 
     def _found(self, kind: Kind, each: Transcript, span: Span, team: str, text: str) -> None:
         self._verdict.findings.append(Finding(kind, span, team, each.user, each.number, text))
+
+
+def _in_any(instant: int, windows: Iterable[Window]) -> bool:
+    return any(start <= instant < recovered for start, _, recovered in windows)
