@@ -11,6 +11,7 @@ from reliability.oracle.judge import judge
 from reliability.oracle.record import End, Loss, Said, Transcript, Trouble
 from reliability.oracle.spans import Span
 from reliability.oracle.verdict import Kind
+from reliability.people import place
 from tests.reliability.story import START, TEAM, Story, day
 
 
@@ -254,3 +255,38 @@ def test_a_team_is_stale_until_it_is_told_to_be_live_itself() -> None:
     changed(maria, "feed", -1, team=TEAM)
     story.record.troubles = [trouble("shard-stop", 17_000, 20_000, outage=True, teams=frozenset({"globex"}))]
     assert kinds(story) == {Kind.STALE}
+
+
+def test_an_answer_that_comes_late_for_no_reason_is_found() -> None:
+    story, maria, _ = day()
+    said = removed(maria, "ack", 3)
+    story.hear(maria, said.at - START + 4_000, **said.message)
+    assert kinds(story) == {Kind.UNANSWERED}
+    story.record.troubles = [trouble("redis-stop", said.at - START - 10, said.at - START + 1_500, outage=True)]
+    assert kinds(story) == set()
+
+
+@pytest.mark.parametrize("loss", [Loss.LAST_WRITES, Loss.EVERYTHING])
+def test_input_that_nobody_else_knew_of_is_lost_with_all_of_redis_alone(loss: Loss) -> None:
+    """Juan's laptop, where he worked last, is closed before Redis loses something; his telephone is still there."""
+    story, maria, juan = day(juan_leaves=False)
+    juan.sent = [said for said in juan.sent if said.at <= START + 6_000]
+    laptop = story.connect("juan", 7_000, session="s2")
+    changed(laptop, "self", 0, chosen="busy")
+    story.work(laptop, 7_500, 9_500)
+    story.end(laptop, 9_800, End.LEFT)
+    story.record.troubles = [trouble("loss", 10_000, 10_100, outage=True, loss=loss)]
+    story.change("juan", 14_200, "offline", "idle", maria, juan)
+    assert kinds(story) == ({Kind.FALSE_OFFLINE} if loss is Loss.LAST_WRITES else set())
+
+
+def test_connections_of_one_process_are_on_one_worker() -> None:
+    """A balancer that is asked about ports may speak of a connection before, or of none."""
+    story = Story()
+    connections = [story.connect(f"u{number}", number) for number in range(5)]
+    for number, each in enumerate(connections):
+        changed(each, "welcome", 0, connection=f"{'new' if number < 4 else 'other'}-{number}")
+    for each, said in zip(connections, ("worker1", None, "worker2", "worker1", None), strict=True):
+        each.worker = said
+    place(story.record.transcripts)
+    assert [each.worker for each in connections] == ["worker1"] * 4 + [None]
