@@ -85,7 +85,9 @@ class Partitions:
 
     async def is_signed_out(self, user: str, session: str) -> bool:
         """Tell whether a session is signed out for good; waits until somebody who knows is within reach."""
-        asked = [home.store.is_signed_out(user, session) for home in self._homes(user)]
+        homes = self._homes(user)
+        homes = [home for home in homes if home.store.open] or homes
+        asked = [home.store.is_signed_out(user, session) for home in homes]
         try:
             found, others = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             if others and not any(each.result() for each in found):

@@ -95,7 +95,9 @@ class Reader:
             return await self._read_all()
         if self.doubted and mark.version > mine.version:
             whole = await self._collect()
-            self.found_fork |= whole is not None and not self.roster.agrees(whole.changes)
+            if whole is None:
+                return False
+            self.found_fork |= not self.roster.agrees(whole.changes)
         if self.found_fork or forked(mark, mine):
             self.found_fork = self.doubted = False
             await self._store.repairs.new_epoch(self.team, mine.epoch, mine.version)

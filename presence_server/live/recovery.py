@@ -20,7 +20,7 @@ from presence_server.live.heart import Heart
 from presence_server.live.team import Team
 from presence_server.live.teams import Teams
 from presence_server.store.backend import Subscription
-from presence_server.store.link import OutOfReach, Refused
+from presence_server.store.link import Moving, OutOfReach, Refused
 from presence_server.store.store import Store
 from presence_server.store.types import Claim
 
@@ -111,9 +111,9 @@ class Recovery:
         await self._store.link.reset()
         claim = await self._heart.next()
         server = await self._store.reads.server()
-        if self._server not in ("", server.run_id):
+        if "" not in (self._server, server.run_id) and self._server != server.run_id:
             # What the one before it had last, and has told, may be lost with it.
-            for team in self._teams.followed():
+            for team in self._teams:
                 team.replica.doubt()
         await self._feed.connect()
         lost = self._heart.born not in ("", claim.born)
@@ -133,7 +133,9 @@ class Recovery:
     async def _read(self, team: Team) -> None:
         try:
             await team.replica.read()
-        except Refused:
+        except Refused as exc:
+            if not isinstance(exc, Moving):
+                team.replica.doubt()
             # Its own trouble, which keeps no other from coming back: tried again until it passes.
             team.replica.resync(ResyncCause.REFUSED)
 

@@ -152,6 +152,8 @@ class Teams:
         if team is not None and team.followed:
             team.followed = False
             team.replica.pause()
+            # Another node may have it now, which may never have had the last of it.
+            team.replica.doubt()
             self._spawn(self._open(team))
 
     async def close_empty(self) -> None:

@@ -21,7 +21,7 @@ class Server(NamedTuple):
     """A process of Redis.
 
     Attributes:
-        run_id: another one after a restart, and after a failover.
+        run_id: another one after a restart, and after a failover; empty where it does not say.
         uptime_s: how long it has been running.
     """
 
@@ -96,4 +96,4 @@ class Reads:
         """
         info: bytes = (await self._caller.link.execute([("INFO", "server")]))[0]
         found = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
-        return Server(found[b"run_id"].decode(), int(found[b"uptime_in_seconds"]))
+        return Server(found.get(b"run_id", b"").decode(), int(found[b"uptime_in_seconds"]))

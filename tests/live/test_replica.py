@@ -113,12 +113,35 @@ async def test_another_server_that_stands_further_has_lost_what_was_told(
     """What had the lost number is somebody else's change by now, and nobody would be told of it."""
     await other.join("maria")
     await is_current(team, other)
+    mark = await _overtaken(team, other, client)
+    team.replica.doubt()
+    await team.replica.read()
+    await is_current(team, other)
+    assert team.mark.epoch != mark.epoch
+    assert [team.status_of(user) for user in ("maria", "ana", "eva")] == ["online"] * 3
+
+
+async def test_so_may_one_that_a_team_has_gone_to_without_an_outage(
+    team: Team, other: Party, following: Following, client: redis.Redis
+) -> None:
+    """A failover of a cluster may be noticed by the subscription alone."""
+    await other.join("maria")
+    await is_current(team, other)
+    mark = await _overtaken(team, other, client)
+    following.teams.lost(TEAM)
+    await becomes_true(lambda: team.replica.live)
+    await is_current(team, other)
+    assert team.mark.epoch != mark.epoch
+    assert [team.status_of(user) for user in ("maria", "ana", "eva")] == ["online"] * 3
+
+
+async def _overtaken(team: Team, other: Party, client: redis.Redis) -> Mark:
+    """Redis loses a change that was told, and has others by the same numbers; returns what was known."""
     before = {str(key): client.dump(key) for key in client.scan_iter(f"*{{{TEAM}}}*")}
     await other.join("juan")
     await is_current(team, other)
-    mark = team.mark
+    known = team.mark
     team.replica.pause()
-    team.replica.doubt()
     client.delete(*client.scan_iter(f"*{{{TEAM}}}*"))
     for key, dumped in before.items():
         assert dumped is not None
@@ -126,10 +149,7 @@ async def test_another_server_that_stands_further_has_lost_what_was_told(
     other.holds.clear()
     await other.join("ana")
     await other.join("eva")
-    await team.replica.read()
-    await is_current(team, other)
-    assert team.mark.epoch != mark.epoch
-    assert [team.status_of(user) for user in ("maria", "ana", "eva")] == ["online"] * 3
+    return known
 
 
 async def test_another_epoch_is_read_whole(team: Team, other: Party) -> None:

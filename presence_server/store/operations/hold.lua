@@ -29,8 +29,6 @@ for i = at, #ARGV, 7 do
     answer = from and user.chosen or ''
   elseif open == '0' or open == '-1' then
     if user.chosen ~= '' then
-      -- Nobody is left to tell of input that was not owed yet: his other connections need it (rule 4).
-      touch(user, ARGV[i + 3])
       local cause = 'active'
       if from then
         user.held = others
@@ -40,6 +38,10 @@ for i = at, #ARGV, 7 do
         elseif user.status ~= 'offline' then
           cause = 'signed_out'
         end
+      end
+      if open == '0' or user.held ~= '' then
+        -- Nobody is left to tell of input that was not owed yet: his other connections need it (rule 4).
+        touch(user, ARGV[i + 3])
       end
       settle(user, cause)
     end
