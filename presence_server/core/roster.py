@@ -189,8 +189,8 @@ class Roster:
                 # Whoever is offline may have been forgotten here, or there.
                 agrees = change.status == OFFLINE
             else:
-                found = (change.version, change.status, change.since, change.chosen)
-                agrees = found == (entry.version, entry.status, entry.since, entry.chosen)
+                # A sign-out that nobody sees a difference of gives him another version, and tells of no change.
+                agrees = (change.status, change.since, change.chosen) == (entry.status, entry.since, entry.chosen)
             if not agrees:
                 return False
         return not missing

@@ -121,6 +121,22 @@ async def test_another_server_that_stands_further_has_lost_what_was_told(
     assert [team.status_of(user) for user in ("maria", "ana", "eva")] == ["online"] * 3
 
 
+async def test_a_sign_out_that_was_missed_is_found_where_nobody_sees_a_difference_of_it(
+    team: Team, other: Party, following: Following
+) -> None:
+    """He is there by another session still."""
+    await other.join("maria", "s2")
+    connection = await following.come(team, "maria", "s1")
+    await is_current(team, other)
+    team.replica.pause()
+    following.teams.hear = lambda name, raw: None  # type: ignore[method-assign]
+    await other.log_out("maria", "s1")
+    await following.feed.probe()
+    await team.replica.read()
+    await becomes_true(lambda: not connection.is_open)
+    assert team.status_of("maria") == "online"
+
+
 async def test_so_may_one_that_a_team_has_gone_to_without_an_outage(
     team: Team, other: Party, following: Following, client: redis.Redis
 ) -> None:

@@ -290,3 +290,28 @@ def test_connections_of_one_process_are_on_one_worker() -> None:
         each.worker = said
     place(story.record.transcripts)
     assert [each.worker for each in connections] == ["worker1"] * 4 + [None]
+
+
+def test_a_tab_that_stays_after_its_session_has_signed_out_is_found() -> None:
+    """Even where he is there by another session, so that nobody sees a difference."""
+    story, _, juan = day(juan_leaves=False)
+    other = story.connect("juan", 6_900, session="s2")
+    changed(other, "self", 0, chosen="busy")
+    story.work(other, 12_000, 30_000)
+    tab = story.connect("juan", 7_000)
+    changed(tab, "self", 0, chosen="busy")
+    story.say(juan, 12_000, type="logout")
+    story.end(juan, 12_000, End.SIGNED_OUT)
+    assert kinds(story) == {Kind.LOST_SIGN_OUT}
+    story.end(tab, 12_300, End.LOST)
+    tab.code = 4506
+    assert kinds(story) == set()
+
+
+def test_a_worker_that_is_silent_is_found_before_its_tabs_give_up() -> None:
+    story, maria, _ = day()
+    story.say(maria, 29_000, type="heartbeat", idle_ms=0, id="unanswered")
+    story.end(maria, 29_900, End.LEFT)
+    assert kinds(story) == set()
+    maria.sent[-1] = Said(START + 25_000, maria.sent[-1].message)
+    assert kinds(story) == {Kind.UNANSWERED}

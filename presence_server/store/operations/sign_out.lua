@@ -31,5 +31,11 @@ if forced then
   user.not_before = math.floor(now / 1000)
 end
 told_by = by ~= '' and by or nil
+local unchanged = version
 settle(user, forced and 'forced' or 'signed_out')
+if version == unchanged and user.chosen ~= '' then
+  -- He is among what changed with this script's message: whoever missed that reads him, and finds that his hold is gone.
+  user.version = version + 1 .. ''
+  put(changes_key, user.version, user.id)
+end
 return finish({}, '"signed_out":["' .. user.id .. '","' .. session .. '"]')

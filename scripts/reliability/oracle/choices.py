@@ -46,7 +46,7 @@ class Choices:
                 spans.append(Span(each.asked, min(after, default=FOREVER)))
         if lossy and status == "online":
             # A worker that has just begun knows of nothing that was there before.
-            spans += (Span(start, recovered) for start, _, recovered in self._delays.wiped())
+            spans += (Span(end, recovered) for _, end, recovered in self._delays.wiped())
         return union(spans)
 
     def _take(self, each: Transcript) -> None:

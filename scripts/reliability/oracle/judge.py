@@ -8,7 +8,7 @@ from functools import cache
 
 from reliability.oracle import requests
 from reliability.oracle.expectations import Expectations
-from reliability.oracle.record import Record, Trouble
+from reliability.oracle.record import Record, Transcript, Trouble
 from reliability.oracle.spans import Span, common, complement, covers, prolonged, total_ms, union, without
 from reliability.oracle.verdict import Finding, Kind, Verdict
 from reliability.oracle.views import View, read
@@ -125,17 +125,32 @@ class _Judge:
         for each in self._record.transcripts:
             if each.welcomed is None:
                 continue
+            self._look_for_missed_sign_outs(each)
             # Let in by who was not told yet, he is thrown out when it comes.
             stayed = min(each.ended, self._record.span.end) - each.welcomed > self._bounds.recovery
             presence = self._expectations.of(*each.teams).presence
             for logout in presence.logouts(each.user):
                 if stayed and logout.session == each.session and logout.at < each.opened:
-                    if presence.may_be_lost(logout):
+                    if presence.may_be_lost(logout, each.opened):
                         self.verdict.by_nature[Kind.LOST_SIGN_OUT] += 1
                     else:
                         span, text = Span(each.welcomed, each.ended), "let in after his session had signed out"
                         found = Finding(Kind.LOST_SIGN_OUT, span, each.teams[0], each.user, each.number, text)
                         self.verdict.findings.append(found)
+
+    def _look_for_missed_sign_outs(self, each: Transcript) -> None:
+        """Every connection of a session that has signed out ends."""
+        expected = self._expectations.of(*each.teams)
+        ended = min(each.ended, self._record.span.end)
+        for logout in expected.presence.logouts(each.user):
+            if logout.session == each.session and each.opened <= logout.at < ended:
+                told = expected.delays.late(logout.at + self._bounds.transit, logout.worker)
+                by = expected.delays.read(told + self._bounds.agreement, each)
+                if by < ended and not expected.presence.may_be_lost(logout):
+                    found = Span(by, ended)
+                    text = "stayed after another connection of its session had signed out"
+                    finding = Finding(Kind.LOST_SIGN_OUT, found, each.teams[0], each.user, each.number, text)
+                    self.verdict.findings.append(finding)
 
     # --- after faults -------------------------------------------------------------------------------------------------
 

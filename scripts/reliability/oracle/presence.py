@@ -130,8 +130,12 @@ class Presence:
         concerned = self._delays.windows(each.worker)
         return not any(start - self._bounds.transit <= each.ended < recovered for start, _, recovered in concerned)
 
-    def may_be_lost(self, logout: Logout) -> bool:
-        """Whether the worker that was told of it ended before it could tell Redis, or Redis lost its data since."""
+    def may_be_lost(self, logout: Logout, at: int | None = None) -> bool:
+        """Whether the worker that was told of it ended before it could tell Redis, or Redis lost its last writes.
+
+        Args:
+            at: an instant afterwards, by which Redis may have lost all it remembers of it.
+        """
         reach = 2 * self._bounds.transit
         for each in self._record.troubles:
             died = each.died and logout.worker in (None, each.worker)
@@ -139,8 +143,10 @@ class Presence:
                 return True
             if logout.worker in (None, *each.ended) and each.ended and self._delays.is_out(logout.at, each.span):
                 return True
-        wiped = any(logout.at <= recovered for _, _, recovered in self._delays.wiped())
-        return wiped or any(start - reach <= logout.at <= recovered for start, _, recovered in self._delays.losses())
+        wiped = self._delays.wiped() if at is not None else []
+        if any(logout.at <= recovered and start <= (at or 0) for start, _, recovered in wiped):
+            return True
+        return any(start - reach <= logout.at <= recovered for start, _, recovered in self._delays.losses())
 
     def _logouts(self, user: str) -> list[Logout]:
         """All sign-outs of a user."""
@@ -182,7 +188,9 @@ class Presence:
     def _dies_with(self, each: Transcript, answered: int) -> bool:
         """Whether input that Redis was told, and lost, ended with its connection: only who is there tells it again."""
         outage = self._delays.outage_at(answered)
-        return outage is not None and self._delays.is_lost(answered) and self._open_until(each) < outage.recovered
+        if outage is None or not self._delays.is_lost(answered):
+            return False
+        return self._open_until(each) < outage.end + self._bounds.transit
 
     def _told(self, answered: int, last: int) -> int:
         """When Redis surely knew of input that a worker knew of, when he would have idled at `last` without it.

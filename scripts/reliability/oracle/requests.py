@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Final
 
-from reliability.oracle.delays import Window
 from reliability.oracle.expectations import Expectations
 from reliability.oracle.record import End, Record, Said, Transcript
 from reliability.oracle.spans import FOREVER, Span, common, prolonged, total_ms, union, without
@@ -53,7 +51,8 @@ class _Requests:
     def answered(self, each: Transcript) -> None:
         """Each request is answered, at once where nothing is in the way, or after ten seconds of waiting for Redis."""
         answers, delays = each.answers(), self._expectations.of(*each.teams).delays
-        self._check_prompt(each, Span(each.opened, each.welcomed or each.ended), "hello")
+        over = min(each.ended, self._record.span.end)
+        self._check_prompt(each, Span(each.opened, each.welcomed or over), "hello")
         for said in each.sent:
             identity = said.message.get("id")
             if said.message["type"] not in _REQUESTS or identity is None:
@@ -63,11 +62,10 @@ class _Requests:
             due = delays.read(due, each)
             if answer is None and due < min(each.ended, self._record.span.end):
                 self._found(Kind.UNANSWERED, each, Span(said.at, due), "", f"no answer to {dict(said.message)}")
-            elif answer is not None:
-                self._check_prompt(each, Span(said.at, answer.at), said.message["type"])
-                if answer.message.get("code", "unavailable") not in _EXPECTED_ERRORS:
-                    text = f"{answer.message} to {said.message}"
-                    self._found(Kind.FORBIDDEN, each, Span(said.at, answer.at), "", text)
+            else:
+                self._check_prompt(each, Span(said.at, answer.at if answer else over), said.message["type"])
+            if answer is not None and answer.message.get("code", "unavailable") not in _EXPECTED_ERRORS:
+                self._found(Kind.FORBIDDEN, each, Span(said.at, answer.at), "", f"{answer.message} to {said.message}")
 
     def _check_prompt(self, each: Transcript, waited: Span, what: str) -> None:
         # What has waited for the end of a fault is carried out after it.
@@ -86,8 +84,7 @@ class _Requests:
             team, chosen = said.message["team"], said.message["chosen"]
             late = 0 if team not in seen else self._bounds.agreement
             seen.add(team)
-            wiped = self._expectations.of(team).delays.wiped()
-            if said.message["idle_timeout_ms"] != self._record.idle[team] and not _in_any(said.at, wiped):
+            if said.message["idle_timeout_ms"] != self._record.idle[team] and not self._is_put_right(each, said, team):
                 self._found(Kind.FORBIDDEN, each, Span(said.at, said.at), team, f"the team's timeout is lost: {said}")
             if self._may_be_chosen(each, team, chosen, said, late, lossy=False):
                 continue
@@ -95,6 +92,16 @@ class _Requests:
                 self._verdict.by_nature[Kind.LOST_CHOICE] += 1
             else:
                 self._found(Kind.LOST_CHOICE, each, Span(said.at, said.at), team, f"told that he chose {chosen}")
+
+    def _is_put_right(self, each: Transcript, wrong: Said, team: str) -> bool:
+        """Whether a worker that has just begun knew nothing of a team that Redis had lost, and said so at once."""
+        delays = self._expectations.of(team).delays
+        if not any(start <= wrong.at < recovered for start, _, recovered in delays.wiped()):
+            return False
+        by = delays.read(wrong.at + self._bounds.agreement, each)
+        right = {"type": "self", "team": team, "idle_timeout_ms": self._record.idle[team]}
+        later = (said.message for said in each.received if wrong.at <= said.at <= by)
+        return each.ended <= by or any(right.items() <= message.items() for message in later)
 
     def kept_fresh(self, each: Transcript) -> None:
         """`feed` says that statuses may be stale only while they may, with `team` those of one team alone."""
@@ -128,7 +135,3 @@ class _Requests:
 
     def _found(self, kind: Kind, each: Transcript, span: Span, team: str, text: str) -> None:
         self._verdict.findings.append(Finding(kind, span, team, each.user, each.number, text))
-
-
-def _in_any(instant: int, windows: Iterable[Window]) -> bool:
-    return any(start <= instant < recovered for start, _, recovered in windows)
