@@ -67,6 +67,7 @@ class Choices:
 
     def _weakened(self, choice: Choice) -> Choice:
         for start, _, recovered in self._delays.losses():
-            if choice.certain and start <= choice.done < recovered:
-                return choice._replace(done=recovered, certain=False)
+            # Its answer may have been read long after it was given.
+            if choice.certain and start <= choice.done and choice.asked < recovered:
+                return choice._replace(done=max(choice.done, recovered), certain=False)
         return choice

@@ -126,10 +126,11 @@ class _Judge:
             if each.welcomed is None:
                 continue
             self._look_for_missed_sign_outs(each)
-            # Let in by who was not told yet, he is thrown out when it comes.
-            stayed = min(each.ended, self._record.span.end) - each.welcomed > self._bounds.recovery
-            presence = self._expectations.of(*each.teams).presence
+            delays, presence, _ = self._expectations.of(*each.teams)
             for logout in presence.logouts(each.user):
+                # Let in by who was not told yet, he is thrown out when it comes.
+                told = max(each.welcomed, delays.late(logout.at + self._bounds.transit, logout.worker))
+                stayed = min(each.ended, self._record.span.end) - told > self._bounds.recovery
                 if stayed and logout.session == each.session and logout.at < each.opened:
                     if presence.may_be_lost(logout, each.opened):
                         self.verdict.by_nature[Kind.LOST_SIGN_OUT] += 1
