@@ -13,6 +13,8 @@ from presence_server.store.slots import number_of
 
 # A shard that has just been lost is not known to be: where another can tell, it is not waited for.
 _OTHER_S: Final = 0.25
+# After so long without an answer, whoever is within reach by then is asked.
+_AGAIN_S: Final = 1.0
 
 
 class Partitions:
@@ -86,17 +88,18 @@ class Partitions:
     async def is_signed_out(self, user: str, session: str) -> bool:
         """Tell whether a session is signed out for good; waits until somebody who knows is within reach."""
         homes = self._homes(user)
-        homes = [home for home in homes if home.store.open] or homes
-        asked = [home.store.is_signed_out(user, session) for home in homes]
-        try:
-            found, others = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            if others and not any(each.result() for each in found):
-                more, _ = await asyncio.wait(others, timeout=_OTHER_S)
-                found |= more
-            return any(each.result() for each in found)
-        finally:
-            for each in asked:
-                each.cancel()
+        while True:
+            within_reach = [home for home in homes if home.store.open] or homes
+            asked = [home.store.is_signed_out(user, session) for home in within_reach]
+            try:
+                found, others = await asyncio.wait(asked, timeout=_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+                if found and others and not any(each.result() for each in found):
+                    found |= (await asyncio.wait(others, timeout=_OTHER_S))[0]
+                if found:
+                    return any(each.result() for each in found)
+            finally:
+                for each in asked:
+                    each.cancel()
 
     async def signed_out(self, sessions: Sequence[tuple[str, str]]) -> list[bool]:
         """Tell of each user and session whether it is signed out for good, past whatever waits.
