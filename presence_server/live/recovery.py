@@ -20,7 +20,7 @@ from presence_server.live.heart import Heart
 from presence_server.live.team import Team
 from presence_server.live.teams import Teams
 from presence_server.store.backend import Subscription
-from presence_server.store.link import Moving, OutOfReach, Refused
+from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.store import Store
 from presence_server.store.types import Claim
 
@@ -133,9 +133,7 @@ class Recovery:
     async def _read(self, team: Team) -> None:
         try:
             await team.replica.read()
-        except Refused as exc:
-            if not isinstance(exc, Moving):
-                team.replica.doubt()
+        except Refused:
             # Its own trouble, which keeps no other from coming back: tried again until it passes.
             team.replica.resync(ResyncCause.REFUSED)
 

@@ -212,8 +212,6 @@ class Replica:
                 await self.read()
                 return
             except Refused as exc:
-                if not isinstance(exc, Moving):
-                    self.doubt()
                 if not self.broken:
                     logger.error("Redis refused to let team %s be read: %s", self.team, exc)
                     self.broken = True
@@ -229,10 +227,16 @@ class Replica:
         """
         async with self._reading:
             self.live = False
-            while True:
-                if await self._reader.read_once():
-                    break
-                await asyncio.sleep(_AGAIN_S)
+            try:
+                while True:
+                    if await self._reader.read_once():
+                        break
+                    await asyncio.sleep(_AGAIN_S)
+            except Refused as exc:
+                # Whoever lets it be read again may be another server.
+                if not isinstance(exc, Moving):
+                    self.doubt()
+                raise
         self.go_on()
 
     async def restore(self) -> None:

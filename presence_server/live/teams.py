@@ -13,7 +13,7 @@ from presence_server.live.counters import ResyncCause
 from presence_server.live.replica import BROKEN_S
 from presence_server.live.team import Spawning, Surroundings, Team
 from presence_server.store.backend import Subscription
-from presence_server.store.link import Moving, OutOfReach, Refused
+from presence_server.store.link import OutOfReach, Refused
 from presence_server.store.types import Reply
 
 # How long a team that nobody here is in any more is kept: reloads and reconnects come back to it.
@@ -137,9 +137,7 @@ class Teams:
             except OutOfReach as exc:
                 self._around.store.down(str(exc))
                 await asyncio.sleep(0)
-            except Refused as exc:
-                if not isinstance(exc, Moving):
-                    team.replica.doubt()
+            except Refused:
                 # Its own trouble, tried again until it passes; a slot that has just moved is no trouble yet.
                 failed += 1
                 if failed > 1:

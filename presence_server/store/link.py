@@ -31,7 +31,7 @@ _NOT_NOW_CODES: Final = ("NOREPLICAS", "MISCONF", "BUSY", "READONLY", "OOM", "LO
 # Strings read by one command.
 _KEYS_AT_ONCE: Final = 200
 # Pipelines under way at once: each has a connection of its own.
-_AT_ONCE: Final = 8
+AT_ONCE: Final = 8
 # After a further connection could not be had, the ones there are shared for so long.
 _SHORT_S: Final = 1.0
 
@@ -194,7 +194,7 @@ class Link:
         while True:
             if self._free:
                 return self._free.pop()
-            if self._open < _AT_ONCE and (self._open == 0 or self._clock() >= self._short_until_s):
+            if self._open < AT_ONCE and (self._open == 0 or self._clock() >= self._short_until_s):
                 try:
                     return await self._connect()
                 except OUT_OF_REACH:

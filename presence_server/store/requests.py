@@ -167,8 +167,9 @@ class Requests:
         self._held.clear()
         if self._ready:
             self._wake.set()
-        if any(future.cancelled() for _, future in self._first):
-            self._first = [(command, future) for command, future in self._first if not future.cancelled()]
+        wanted = [(command, future) for command, future in self._first if not future.cancelled()]
+        if len(wanted) < len(self._first):
+            self._first = wanted
             self._wake.set()
         self._caller.due.forget_past(self._caller.now_ms())
 

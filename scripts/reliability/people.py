@@ -71,9 +71,8 @@ def place(transcripts: Iterable[Transcript]) -> None:
     """
     of_process: defaultdict[str, list[Transcript]] = defaultdict(list)
     for each in transcripts:
-        welcome = next((said.message for said in each.received if said.message["type"] == "welcome"), None)
-        if welcome is not None:
-            process, _, _ = welcome["connection"].partition("-")
+        if each.welcome is not None:
+            process, _, _ = each.welcome.message["connection"].partition("-")
             of_process[process].append(each)
     for connections in of_process.values():
         said = Counter(each.worker for each in connections if each.worker)

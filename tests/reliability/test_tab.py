@@ -13,6 +13,7 @@ from reliability.oracle.bounds import Bounds
 from reliability.oracle.record import End
 from reliability.people import People, Session
 from reliability.tab import Tab
+from tests.store.support import becomes_true
 
 
 async def _welcome(connection: ServerConnection) -> None:
@@ -32,22 +33,20 @@ async def people() -> AsyncIterator[People]:
             connection.transport.abort()
 
 
-async def _welcomed(people: People, number: int) -> None:
-    async with asyncio.timeout(5):
-        while len(people.transcripts) <= number or people.transcripts[number].welcomed is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+async def _welcomed(people: People, count: int) -> None:
+    await becomes_true(lambda: sum(each.welcome is not None for each in people.transcripts) == count)
 
 
 async def test_a_tab_that_is_opened_while_it_closes_can_be_closed_again(people: People) -> None:
     """Otherwise its connection would stay in the record for ever, showing what nobody tells it any more."""
     tab = Tab(people, Session("maria", ("acme",), "b0"), "b0-t0", seed=1)
     tab.open()
-    await _welcomed(people, 0)
+    await _welcomed(people, 1)
     closing = asyncio.create_task(tab.close())
     while tab.is_open:  # noqa: ASYNC110
         await asyncio.sleep(0)
     tab.open()
-    await _welcomed(people, 1)
+    await _welcomed(people, 2)
     assert not closing.done()
     await closing
     await tab.close()

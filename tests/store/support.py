@@ -284,3 +284,18 @@ async def becomes_true(found: Callable[[], object]) -> None:
     async with asyncio.timeout(SOON_S):
         while not found():  # noqa: ASYNC110 - there is nothing to be woken by
             await asyncio.sleep(0.002)
+
+
+class Replica:
+    """What a replica had of a team, to which a failover goes back."""
+
+    def __init__(self, client: redis.Redis, base: str) -> None:
+        self._client = client
+        self._base = base
+        self._kept = {key: client.dump(key) or b"" for key in client.scan_iter(f"{base}:*")}
+
+    def fail_over(self) -> None:
+        for key in self._client.scan_iter(f"{self._base}:*"):
+            self._client.delete(key)
+        for key, value in self._kept.items():
+            self._client.restore(key, 0, value)

@@ -14,27 +14,12 @@ from presence_server.store.calls import BULK
 from presence_server.store.link import OutOfReach
 from presence_server.store.operations import drop
 from presence_server.store.operations.configure import KEEP_GRACE, KEEP_IDLE
-from tests.store.support import GRACE_MS, TEAM, Clock, NewParty, Party, becomes_true, pass_time
+from tests.store.support import GRACE_MS, TEAM, Clock, NewParty, Party, Replica, becomes_true, pass_time
 
 
 @pytest.fixture
 def base(key_prefix: str) -> str:
     return f"{key_prefix}:{{{TEAM}}}"
-
-
-class Replica:
-    """What a replica had of a team, to which a failover goes back."""
-
-    def __init__(self, client: redis.Redis, base: str) -> None:
-        self._client = client
-        self._base = base
-        self._kept = {key: client.dump(key) or b"" for key in client.scan_iter(f"{base}:*")}
-
-    def fail_over(self) -> None:
-        for key in self._client.scan_iter(f"{self._base}:*"):
-            self._client.delete(key)
-        for key, value in self._kept.items():
-            self._client.restore(key, 0, value)
 
 
 @pytest.fixture

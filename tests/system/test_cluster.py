@@ -239,9 +239,7 @@ async def test_one_shard_comes_back_empty_while_another_stands_still(
     cluster = new_cluster()
     emptied, still = cluster.nodes[0], cluster.nodes[1]
     team = cluster.team_on(emptied)
-    homes = [number for number in range(PARTITIONS // 2) if _nodes_of(cluster, number) == [emptied, still]]
-    names = (f"user-{number}" for number in itertools.count())
-    maria, juan, eva = itertools.islice((name for name in names if number_of(name, PARTITIONS) in homes), 3)
+    maria, juan, eva = itertools.islice(_users_at(cluster, emptied, still), 3)
     site = await new_site(workers=2, redis_url=cluster.url)
     one = await site.connect(maria, teams=[team], on=0)
     other = await site.connect(juan, teams=[team], on=1)
@@ -263,10 +261,16 @@ async def test_one_shard_comes_back_empty_while_another_stands_still(
     one.never_saw(juan, "offline", team=team)
 
 
-def _nodes_of(cluster: Cluster, number: int) -> list[Valkey]:
-    """The servers of the two partitions in which sign-outs of some users are kept."""
-    count = PARTITIONS
-    return [cluster.master_of(Partition(each, count).tag) for each in (number, number + count // 2)]
+def _users_at(cluster: Cluster, *nodes: Valkey) -> Iterator[str]:
+    """Users whose sign-outs are remembered in two partitions on these servers."""
+    half = PARTITIONS // 2
+    homes = {
+        number
+        for number in range(half)
+        if nodes == tuple(cluster.master_of(Partition(each, PARTITIONS).tag) for each in (number, number + half))
+    }
+    names = (f"user-{number}" for number in itertools.count())
+    return (name for name in names if number_of(name, PARTITIONS) in homes)
 
 
 async def test_nobody_waits_for_a_shard_that_stands_still_and_has_nothing_of_his_team(
@@ -276,9 +280,7 @@ async def test_nobody_waits_for_a_shard_that_stands_still_and_has_nothing_of_his
     cluster = new_cluster()
     still, well = cluster.nodes[0], cluster.nodes[1]
     team = cluster.team_on(well)
-    homes = [number for number in range(PARTITIONS // 2) if _nodes_of(cluster, number) == [still, well]]
-    names = (f"user-{number}" for number in itertools.count())
-    users = list(itertools.islice((name for name in names if number_of(name, PARTITIONS) in homes), 3))
+    users = list(itertools.islice(_users_at(cluster, still, well), 3))
     site = await new_site(workers=2, redis_url=cluster.url)
     watcher = await site.connect("watcher", teams=[team])
     still.pause()

@@ -43,6 +43,15 @@ def _nobody_saw_anybody_offline(people: dict[str, Client]) -> None:
         assert client.close_code is None
 
 
+async def _keep_copy(site: Site, people: dict[str, Client], valkey: Valkey) -> None:
+    """Keep what Redis has now, to go back to, and let all be well again."""
+    await asyncio.to_thread(valkey.stop)
+    valkey.keep_copy()
+    await asyncio.to_thread(valkey.start)
+    await _feed(people, True, within_s=AGAIN_S + SLACK_S)
+    await site.converges(within_s=AGAIN_S)
+
+
 async def _outage(
     site: Site, people: dict[str, Client], begin: Callable[[], None], seconds: float, end: Callable[[], Awaitable[None]]
 ) -> None:
@@ -86,11 +95,7 @@ async def test_redis_comes_back_without_its_latest_writes(new_site: NewSite, new
     valkey = new_valkey(persistent=True)
     site = await new_site(workers=2, valkey=valkey)
     people = await _people(site)
-    await asyncio.to_thread(valkey.stop)
-    valkey.keep_copy()
-    await asyncio.to_thread(valkey.start)
-    await _feed(people, True, within_s=AGAIN_S + SLACK_S)
-    await site.converges(within_s=AGAIN_S)
+    await _keep_copy(site, people, valkey)
     await people["user5"].choose("busy")
     juan = people["juan"] = await site.connect("juan", on=1)
     for client in people.values():
@@ -113,11 +118,7 @@ async def test_what_was_lost_may_have_been_overtaken(new_site: NewSite, new_valk
     valkey = new_valkey(persistent=True)
     site = await new_site(workers=2, valkey=valkey)
     people = await _people(site)
-    await asyncio.to_thread(valkey.stop)
-    valkey.keep_copy()
-    await asyncio.to_thread(valkey.start)
-    await _feed(people, True, within_s=AGAIN_S + SLACK_S)
-    await site.converges(within_s=AGAIN_S)
+    await _keep_copy(site, people, valkey)
     maria = people["user0"]
     juan = await site.connect("juan", on=1)
     await maria.sees("juan", "online")

@@ -11,12 +11,11 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from presence_server.store import tasks
-from presence_server.store.link import Command, Link, OutOfReach
+from presence_server.store.link import AT_ONCE, Command, Link, OutOfReach
 
 # Commands in one pipeline, unless somebody asks for more at once.
 _AT_MOST: Final = 200
-# A node that did not answer is tried at once, as often as it has connections that may all be stale; then with pauses.
-_AT_ONCE: Final = 8
+# Between attempts to reach a node that did not answer.
 _AGAIN_S: Final = 0.1
 # After nobody has wanted anything of it for so long, it is not tried any more.
 _WANTED_S: Final = 5.0
@@ -114,7 +113,8 @@ class NodeLink:
                 except OutOfReach as exc:
                     self.silent = str(exc)
                     attempts += 1
-                    if attempts >= _AT_ONCE:
+                    # Each of its connections may be stale, and the node well.
+                    if attempts >= AT_ONCE:
                         await asyncio.sleep(_AGAIN_S)
         finally:
             self.silent, self._trying = "", None

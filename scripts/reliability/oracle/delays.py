@@ -122,7 +122,8 @@ class Delays:
     def _at(self, due: int, chain: Chain) -> int:
         """When it has come: what is put off to an instant at which everything is slow comes later by that."""
         at = _put_off(due, chain)
-        return _put_off(at + self._slow(at), chain)
+        slow = self._slow(at)
+        return _put_off(at + slow, chain) if slow else at
 
     def _slow(self, due: int) -> int:
         return max((each.slow for each in self._slowing if each.span.start <= due <= each.span.end), default=0)

@@ -108,12 +108,11 @@ class _Judge:
         if view.first is None or since < view.first:
             return
         expected = self._expectations.of(team)
-        delays = expected.delays
-        by = delays.read(since + self._bounds.agreement, view.transcript)
+        by = expected.delays.read(since + self._bounds.agreement, view.transcript)
         shown = view.at(user, by)
-        if expected.presence.is_over(view.transcript, by):
+        if by >= following or shown is None or shown.since >= since or shown.status == status:
             return
-        if by < following and shown is not None and shown.since < since and shown.status != status:
+        if not expected.presence.is_over(view.transcript, by):
             text = f"not told that he is {status}, showed {shown.status}"
             self.verdict.findings.append(
                 Finding(Kind.MISSED, Span(since, by), team, user, view.transcript.number, text)

@@ -62,9 +62,14 @@ class Transcript:
     unread: list[Span] = field(default_factory=list)
 
     @property
+    def welcome(self) -> Said | None:
+        """The server's welcome."""
+        return next((said for said in self.received if said.message["type"] == "welcome"), None)
+
+    @property
     def welcomed(self) -> int | None:
         """When the server said welcome."""
-        return next((said.at for said in self.received if said.message["type"] == "welcome"), None)
+        return None if self.welcome is None else self.welcome.at
 
     def answers(self) -> dict[object, Said]:
         """By the id of a request, what answered it."""

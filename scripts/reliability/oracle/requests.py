@@ -34,16 +34,11 @@ class _Requests:
 
     def ended(self, each: Transcript) -> None:
         """Nobody is thrown out who has done nothing wrong."""
-        signed_out = any(
-            said.at <= each.ended
-            for other in self._record.transcripts
-            if (other.user, other.session) == (each.user, each.session)
-            for said in other.of_type("logout")
-        )
+        delays, presence, _ = self._expectations.of(*each.teams)
+        signed_out = presence.is_over(each, each.ended)
         expected = _EXPECTED_CODES | ({4506} if signed_out else set()) | ({1011} if each.unread else set())
         if each.end is End.LOST and each.code not in expected:
             # A ping that goes unanswered since the machine has no time for the client.
-            delays = self._expectations.of(*each.teams).delays
             if each.code == 1011 and delays.everywhere(each.ended - self._bounds.ping) > each.ended:
                 return
             self._found(Kind.CLOSED, each, Span(each.ended, each.ended), "", f"closed with {each.code}")

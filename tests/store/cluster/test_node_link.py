@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import pytest
-from redis.asyncio import BlockingConnectionPool
 
-from presence_server.settings import Settings
 from presence_server.store.cluster.node_link import NodeLink
 from presence_server.store.link import Command, Link, OutOfReach
-from presence_server.store.scripts import Scripts
+from tests.store.listening import link_to
+from tests.store.support import becomes_true
 from tests.support.ports import free_port
 from tests.support.timing import SOON_S
 from tests.support.valkey import Valkey
@@ -41,8 +39,7 @@ class SlowLink:
 @pytest.fixture
 async def node(shared_valkey: Valkey) -> AsyncIterator[NodeLink]:
     """The way to a server that is well."""
-    pool = BlockingConnectionPool.from_url(shared_valkey.admin_url)
-    node = NodeLink(Link(pool, Scripts(Settings(), ":0"), time.monotonic))
+    node = NodeLink(link_to(shared_valkey.admin_url))
     yield node
     await node.close()
 
@@ -71,21 +68,16 @@ async def test_connections_that_are_all_stale_keep_nobody_away_for_long(node: No
     with pytest.raises(OutOfReach):
         await node.run(ASK)
     failures = node.link.failures
-    async with asyncio.timeout(SOON_S):
-        while node.link.failures < failures + 7 or node.silent:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0)
+    await becomes_true(lambda: node.link.failures >= failures + 7 and not node.silent)
     assert len(await node.run(ASK)) == 1
 
 
 async def test_a_node_that_nobody_wants_is_tried_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("presence_server.store.cluster.node_link._WANTED_S", 0.3)
-    pool = BlockingConnectionPool.from_url(f"redis://127.0.0.1:{free_port()}")
-    node = NodeLink(Link(pool, Scripts(Settings(), ":0"), time.monotonic))
+    node = NodeLink(link_to(f"redis://127.0.0.1:{free_port()}"))
     with pytest.raises(OutOfReach):
         await node.run(ASK)
-    async with asyncio.timeout(SOON_S):
-        while node.silent:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
+    await becomes_true(lambda: not node.silent)
     failures = node.link.failures
     assert failures > 8
     with pytest.raises(OutOfReach, match="connecting"):
